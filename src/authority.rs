@@ -1,0 +1,346 @@
+//! THE FLOW: what happens to a request, in the reader's order. Everything it calls is either pure or named here.
+//!
+//! One snapshot of the configuration and one instant serve a whole request.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use time::UtcDateTime;
+
+use crate::acceptance::{Credential, END_NOTICE, Fact, Question, Scope, Verdict, first_segment};
+use crate::admission;
+use crate::application::{Application, Snapshot, key_notices};
+use crate::caller::Caller;
+use crate::clock::Clock;
+use crate::identity::{Company, Identity, Subject};
+use crate::mint::{self, Grant, Provenance};
+use crate::observe::events;
+use crate::order::{
+    Accepted, ExchangeOrder, HashOrder, Hashed, LegacyProof, Outcome, Proof, Proven, SignOrder, Signed, VerifyOrder,
+    notable,
+};
+use crate::pipeline::{self, Base};
+use crate::profile::HashFormat;
+use crate::refusal::{Notice, NoticeCode, Reason, Refusal, Refused};
+use crate::split::split;
+use crate::store::{FactKey, Facts};
+use crate::token::keys::LegacyKey;
+use crate::token::{jwt, legacy};
+
+/// The service.
+pub struct Authority {
+    clock: Arc<dyn Clock>,
+    snapshot: ArcSwap<Snapshot>,
+    facts: Arc<dyn Facts>,
+}
+
+/// What a credential is judged in: one application, one caller, one instant. Collects what is worth knowing on the way.
+#[derive(Debug)]
+pub struct Hearing<'a> {
+    /// The application.
+    pub application: &'a Application,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The present instant.
+    pub now: UtcDateTime,
+    /// Worth knowing besides the verdict.
+    pub notices: Vec<Notice>,
+}
+
+impl Authority {
+    /// An authority over a configuration.
+    pub fn new(clock: Arc<dyn Clock>, snapshot: Snapshot, facts: Arc<dyn Facts>) -> Self {
+        Self { clock, snapshot: ArcSwap::from_pointee(snapshot), facts }
+    }
+
+    /// The configuration and the instant of this moment, for those that only look.
+    pub fn present(&self) -> (Arc<Snapshot>, UtcDateTime) {
+        (self.snapshot.load_full(), self.clock.now())
+    }
+
+    /// Assembles a user's claims and signs them.
+    pub async fn sign(&self, caller: &Caller, order: &SignOrder) -> Result<Signed, Refusal> {
+        let (snapshot, now) = self.present();
+        let application = snapshot.application_for(caller, &order.application)?;
+        let (format, key) = application.signing_at(now)?;
+        refuse_privileged(application, &order.identity).map_err(|_verdict| Refusal::Privileged)?;
+        admission::admit(application, format, &order.identity)?;
+        let grant = Grant::of(application, order.ttl, &order.audience, now)?;
+        let base = Base::Asserted(&order.identity);
+        let assembled = pipeline::assemble(application, &snapshot.sources, base).await?;
+        // Again, on the identifiers that will stand in the token: a source may have brought one.
+        refuse_privileged(application, &assembled.identity).map_err(|_verdict| Refusal::Privileged)?;
+        admission::complete(application, format, &assembled.identity)?;
+        let token = mint::mint(format, key, &assembled.identity, &grant, None)?;
+        let mut notices = assembled.notices;
+        notable(&mut notices, key_notices(key.is_weak(), key.validity, now));
+        notable(&mut notices, mint::notices(format, &assembled.identity));
+        Ok(Signed { token, key_id: key.id.clone(), origins: assembled.origins, notices })
+    }
+
+    /// Judges a credential and says what it proves.
+    pub async fn verify(&self, caller: &Caller, order: &VerifyOrder) -> Result<Outcome<Accepted>, Refusal> {
+        let (snapshot, now) = self.present();
+        let application = snapshot.application_for(caller, &order.application)?;
+        let mut hearing = Hearing { application, caller, now, notices: Vec::new() };
+        match self.judge(&mut hearing, order).await {
+            Ok(proof) => {
+                self.remember(&hearing, &order.client, &proof).await;
+                let split = split(application, &proof.verified, &order.asserted);
+                Ok(Outcome::Accepted(Accepted::new(proof, split, hearing.notices)))
+            }
+            Err(refusal) => refusal.into_outcome(hearing.notices),
+        }
+    }
+
+    /// Makes the legacy hashes of an identifier and of companies.
+    pub fn legacy_hash(&self, caller: &Caller, order: &HashOrder) -> Result<Hashed, Refusal> {
+        let (snapshot, now) = self.present();
+        let application = snapshot.application_for(caller, &order.application)?;
+        let (format, key) = application.hashing_at(now)?;
+        if order.values().any(|value| application.privileged.covers(value)) {
+            return Err(Refusal::Privileged);
+        }
+        let kind = order.kind(format)?;
+        let hash = |value: &str| legacy::hash(key, value, format.digest);
+        let (policy, client) = (&application.acceptance, caller.steering(&order.client));
+        let mut notices = policy.hash_notices(&caller.name, client, now);
+        let soon = now.saturating_add(END_NOTICE);
+        if let Some(end) = policy.issues_hash_until().filter(|end| *end <= soon) {
+            notices.push(Notice::until(NoticeCode::HashNotIssuedSoon, Some(end)));
+        }
+        notable(&mut notices, key_notices(key.hmac.is_weak(), key.validity, now));
+        Ok(Hashed {
+            user: kind.and_then(|kind| Some((kind, hash(order.identity.identifier(kind)?)))),
+            companies: order.company_ids.iter().map(|id| (id.clone(), hash(id))).collect(),
+            key_id: key.id.clone(),
+            accepted_until: policy.hash_until_for(&caller.name, client),
+            notices,
+        })
+    }
+
+    /// Turns a credential into a fresh token. It never adds trust: only what the credential proves is signed.
+    pub async fn exchange(&self, caller: &Caller, order: &ExchangeOrder) -> Result<Outcome<Signed>, Refusal> {
+        let (snapshot, now) = self.present();
+        let application = snapshot.application_for(caller, &order.credential.application)?;
+        let (format, key) = application.signing_at(now)?;
+        let grant = Grant::of(application, order.ttl, &order.credential.audience, now)?;
+        // The audience that was asked for is the new token's; the old one may be for any of the application's.
+        let credential = VerifyOrder { audience: String::new(), ..order.credential.clone() };
+        let mut hearing = Hearing { application, caller, now, notices: Vec::new() };
+        let exchanged = async {
+            let proof = self.judge(&mut hearing, &credential).await?;
+            let (provenance, grant) = mint::session(application, &proof, grant, now)?;
+            let assembled = pipeline::assemble(application, &snapshot.sources, Base::Proven(&proof.verified)).await?;
+            refuse_privileged(application, &assembled.identity)?;
+            admission::complete(application, format, &assembled.identity).map_err(Refusal::of_proven)?;
+            let minted = mint::mint(format, key, &assembled.identity, &grant, Some(provenance));
+            let token = minted.map_err(Refusal::of_proven)?;
+            self.remember(&hearing, &credential.client, &proof).await;
+            Ok((token, assembled))
+        };
+        match exchanged.await {
+            Ok((token, assembled)) => {
+                let mut notices = hearing.notices;
+                notable(&mut notices, assembled.notices);
+                notable(&mut notices, key_notices(key.is_weak(), key.validity, now));
+                notable(&mut notices, mint::notices(format, &assembled.identity));
+                let key_id = key.id.clone();
+                Ok(Outcome::Accepted(Signed { token, key_id, origins: assembled.origins, notices }))
+            }
+            Err(refusal) => Refusal::into_outcome(refusal, hearing.notices),
+        }
+    }
+
+    /// What Verify says, without a trace: nothing is consumed, counted or remembered.
+    pub async fn judge(&self, hearing: &mut Hearing<'_>, order: &VerifyOrder) -> Result<Proof, Refusal> {
+        let expected = &hearing.application.expected;
+        if !order.audience.is_empty() && !expected.audiences.contains(&order.audience) {
+            return Err(Reason::AudienceMismatch.into());
+        }
+        match (&order.jwt, &order.legacy) {
+            (Some(_), Some(proof)) if !hearing.application.acceptance.accepts_jwt_at(hearing.now) => {
+                hearing.notices.push(NoticeCode::JwtIgnored.into());
+                self.judge_hash(hearing, order, proof).await
+            }
+            // The JWT decides alone: a bad one never falls back to the hash beside it.
+            (Some(token), _) => hearing.judge_jwt(order, token),
+            (None, Some(proof)) => self.judge_hash(hearing, order, proof).await,
+            (None, None) => Err(Reason::CredentialMissing.into()),
+        }
+    }
+
+    async fn judge_hash(
+        &self,
+        hearing: &mut Hearing<'_>,
+        order: &VerifyOrder,
+        proof: &LegacyProof,
+    ) -> Result<Proof, Refusal> {
+        let (subject, key, companies) = hearing.authenticate_hash(order, proof)?;
+        let application = hearing.application;
+        let hashed = std::iter::once(subject.value.as_str()).chain(companies.iter().map(|company| company.id.as_str()));
+        if hashed.into_iter().any(|value| application.privileged.covers(value)) {
+            return Err(Reason::SubjectPrivileged.into());
+        }
+        refuse_privileged(application, &order.asserted)?;
+        let fact = self.fact(hearing, &order.client, &subject).await;
+        hearing.accept(Credential::Hash(&subject, fact), &order.client)?;
+        if !companies.is_empty() {
+            hearing.notices.push(NoticeCode::CompanyNotBound.into());
+        }
+        let mut verified = Identity { companies, ..Identity::default() };
+        if let Some(place) = verified.text_mut(subject.kind.field()) {
+            *place = Some(subject.value);
+        }
+        Ok(Proof { verified, key_id: key.id.clone(), credential: Proven::Hash })
+    }
+
+    /// What is known of the subject's JWTs, where the policy asks.
+    async fn fact(&self, hearing: &Hearing<'_>, client: &str, subject: &Subject) -> Fact {
+        let Some(key) = hearing.fact_key(client, subject) else { return Fact::None };
+        match self.facts.first_jwt(key).await {
+            Ok(first) => first.map_or(Fact::None, Fact::JwtSince),
+            Err(_away) => Fact::Unknown,
+        }
+    }
+
+    /// Turns the ratchet for every identifier that an accepted JWT carries.
+    async fn remember(&self, hearing: &Hearing<'_>, client: &str, proof: &Proof) {
+        if !proof.turns_ratchet() {
+            return;
+        }
+        for subject in proof.verified.subjects() {
+            let Some(key) = hearing.fact_key(client, &subject) else { return };
+            if self.facts.saw_jwt(key, hearing.now).await.is_err() {
+                events::FactLost { application: &hearing.application.name }.emit();
+            }
+        }
+    }
+}
+
+impl<'a> Hearing<'a> {
+    fn judge_jwt(&mut self, order: &VerifyOrder, token: &str) -> Result<Proof, Refusal> {
+        let Application { profile, keys, expected, users, companies, .. } = self.application;
+        let format = profile.jwt.as_ref().ok_or(Reason::AlgorithmNotAllowed)?;
+        let weak = |any: bool| any.then(|| NoticeCode::WeakKey.into());
+        let narrowed = expected.narrowed_to(&order.audience);
+        let token = match jwt::verify(token, &keys.jwt, format, &narrowed, (users, companies), self.now) {
+            Ok(token) => token,
+            Err(refused) => {
+                notable(&mut self.notices, weak(keys.jwt.iter().any(|key| key.is_weak())));
+                return Err(refused.into());
+            }
+        };
+        notable(&mut self.notices, key_notices(token.key.is_weak(), token.key.validity, self.now));
+        let verified = token.read.identity;
+        for kind in crate::identity::SubjectKind::ALL {
+            let (proven, said) = (verified.identifier(kind), order.asserted.identifier(kind));
+            if proven.zip(said).is_some_and(|(proven, said)| proven != said) {
+                return Err(Reason::IdentityMismatch.into());
+            }
+        }
+        refuse_privileged(self.application, &verified)?;
+        refuse_privileged(self.application, &order.asserted)?;
+        self.accept(Credential::Jwt, &order.client)?;
+        if token.times.expires_at.is_none() {
+            self.notices.push(NoticeCode::NoExpiry.into());
+        }
+        Ok(Proof {
+            verified,
+            key_id: token.key.id.clone(),
+            credential: Proven::Jwt {
+                provenance: Provenance::read(&token.claims, format)?,
+                token_id: token.token_id,
+                claims_json: token.claims_json,
+                times: token.times,
+                undeclared: token.read.undeclared,
+            },
+        })
+    }
+
+    /// Shape, identifier, HMAC, companies: whose hash it is, by which key.
+    fn authenticate_hash(
+        &mut self,
+        order: &VerifyOrder,
+        proof: &LegacyProof,
+    ) -> Result<(Subject, &'a LegacyKey, Vec<Company>), Refusal> {
+        let Application { profile, keys, acceptance, .. } = self.application;
+        let Some(format) = profile.hash.as_ref() else { return Err(Reason::HashNoLongerAccepted.into()) };
+        if proof.user_hash.is_empty() {
+            return Err(Reason::CredentialMissing.into());
+        }
+        let digest = legacy::read(&proof.user_hash, format.digest)?;
+        let subject = hashed_subject(format, proof, &order.asserted)?;
+        if keys.legacy.is_empty() {
+            // The policy is the better answer where it has one: nobody keeps the keys of a scheme that has ended.
+            self.accept(Credential::Hash(&subject, Fact::None), &order.client)?;
+            return Err(Reason::KeyUnknown.into());
+        }
+        let used = legacy::verify(&keys.legacy, &subject.value, &digest, self.now);
+        let companies = companies(format, &keys.legacy, proof, self.now);
+        let weak = used.as_ref().map_or_else(|_| keys.legacy.iter().any(|key| key.hmac.is_weak()), |key| key.hmac.is_weak());
+        let validity = used.as_ref().map(|key| key.validity).unwrap_or_default();
+        notable(&mut self.notices, key_notices(weak, validity, self.now));
+        let key = used?;
+        notable(&mut self.notices, acceptance.hash_notices(&self.caller.name, self.caller.steering(&order.client), self.now));
+        Ok((subject, key, companies?))
+    }
+
+    fn accept(&self, credential: Credential<'_>, client: &str) -> Result<(), Refusal> {
+        let question = Question {
+            application: &self.application.name,
+            credential,
+            caller: &self.caller.name,
+            client: self.caller.steering(client),
+            now: self.now,
+        };
+        match self.application.acceptance.judge(&question) {
+            Verdict::Accept => Ok(()),
+            Verdict::Refuse(reason) => Err(reason.into()),
+            Verdict::StoreNeeded => Err(Refusal::StoreUnavailable),
+        }
+    }
+
+    /// Whose facts the ratchet turns on; none where there is no ratchet.
+    fn fact_key<'k>(&'k self, client: &'k str, subject: &'k Subject) -> Option<FactKey<'k>> {
+        let client = match self.application.acceptance.ratchet?.scope {
+            Scope::Subject => "",
+            Scope::SubjectAndClient => self.caller.steering(client).map_or("", first_segment),
+        };
+        Some(FactKey { application: &self.application.name, subject, client })
+    }
+}
+
+/// The identifier that the hash was made over: the one that was named, else the first of the format's order that was
+/// sent. There is no fallback to the next one.
+fn hashed_subject(format: &HashFormat, proof: &LegacyProof, asserted: &Identity) -> Result<Subject, Refusal> {
+    if proof.hashed.is_some_and(|kind| !format.order.contains(&kind)) {
+        return Err(Refusal::field("legacy.hashed", "this application's profile does not hash this identifier"));
+    }
+    let mut order = proof.hashed.as_ref().map_or(format.order.as_slice(), std::slice::from_ref).iter();
+    let found = order.find_map(|kind| Some(Subject { kind: *kind, value: asserted.identifier(*kind)?.to_owned() }));
+    let names = || proof.hashed.map_or_else(|| "user_id or email".to_owned(), |kind| kind.name().to_owned());
+    found.ok_or_else(|| Refused::claim(Reason::ClaimMissing, names()).into())
+}
+
+/// The companies whose hashes are all genuine. They hold their id and nothing else: that is all a hash proves.
+fn companies(
+    format: &HashFormat,
+    keys: &[LegacyKey],
+    proof: &LegacyProof,
+    now: UtcDateTime,
+) -> Result<Vec<Company>, Refusal> {
+    if !format.companies && !proof.company_hashes.is_empty() {
+        return Err(Refusal::field("legacy.company_hashes", "this application's profile has no company hashes"));
+    }
+    let genuine = |(id, hash): &(String, String)| {
+        let digest = legacy::read(hash, format.digest)?;
+        legacy::verify(keys, id, &digest, now)?;
+        Ok(Company { id: id.clone(), ..Company::default() })
+    };
+    proof.company_hashes.iter().map(genuine).collect()
+}
+
+fn refuse_privileged(application: &Application, identity: &Identity) -> Result<(), Refusal> {
+    if application.privileged.covers_any(identity) { Err(Reason::SubjectPrivileged.into()) } else { Ok(()) }
+}

@@ -1,0 +1,176 @@
+//! `[applications.X]`
+
+use std::collections::BTreeMap;
+
+use time::Duration;
+
+use super::reader::Table;
+use super::sources::Checked;
+use super::{World, acceptance, attributes, keys};
+use crate::application::{Application, Exchange};
+use crate::caller::is_application_name;
+use crate::identity::Privileged;
+use crate::limits;
+use crate::pipeline::BUDGET;
+use crate::profile::{Presence, Profile};
+use crate::token::jwt::Expected;
+use crate::token::times::Rules;
+
+const DEFAULT_TTL_SECS: i64 = 3_600;
+const MAX_TTL_SECS: i64 = 86_400;
+const LEEWAY_SECS: i64 = 30;
+const MAX_SESSION_SECS: i64 = 86_400;
+/// Ten years: nobody means more.
+const LONGEST_SECS: i64 = 315_360_000;
+
+pub(super) fn read(
+    root: &Table<'_>,
+    world: World<'_>,
+    profiles: &BTreeMap<String, Profile>,
+    sources: &BTreeMap<String, Checked>,
+) -> Vec<Application> {
+    let mut fingerprints = Vec::new();
+    let mut applications = Vec::new();
+    for (name, table) in root.tables("applications") {
+        if !is_application_name(&name) || name.len() > limits::IDENTIFIER_BYTES {
+            table.problem("profile", "is of an application whose name cannot be used", "[a-z0-9_-]+(/[a-z0-9_-]+)*");
+        }
+        let Some(profile) = profile(&table, profiles) else {
+            // Without a profile nothing below can be judged; its keys are not the mistake.
+            continue;
+        };
+        let format = profile.jwt.as_ref();
+        let users = attributes::users(&table, format, sources);
+        let companies = attributes::companies(&table, format, &users);
+        let keys = keys::read((&name, &table), world, profile, &mut fingerprints);
+        let application = Application {
+            environment: table.text("environment").unwrap_or_else(|| "production".to_owned()),
+            privileged: privileged(&table),
+            expected: tokens(&table, profile),
+            exchange: exchange(&table),
+            acceptance: acceptance::read(&table),
+            budget: budget(&table),
+            profile: profile.clone(),
+            name,
+            keys,
+            users,
+            companies,
+        };
+        check_keys(&table, &application, world);
+        table.done();
+        applications.push(application);
+    }
+    if applications.is_empty() && !world.dev {
+        root.warning("applications", "is missing: there is nothing to sign or verify", "add [applications.\"NAME\"]");
+    }
+    keys::check_shared(root, &fingerprints);
+    applications
+}
+
+fn profile<'p>(table: &Table<'_>, profiles: &'p BTreeMap<String, Profile>) -> Option<&'p Profile> {
+    let words: Vec<(&str, &Profile)> = profiles.iter().map(|(name, profile)| (name.as_str(), profile)).collect();
+    if !table.has("profile") {
+        let names: Vec<&str> = profiles.keys().map(String::as_str).collect();
+        table.problem("profile", "is missing", &format!("must be one of {}", names.join(", ")));
+    }
+    table.word("profile", &words)
+}
+
+fn tokens(application: &Table<'_>, profile: &Profile) -> Expected {
+    let seconds = |secs: i64| Duration::seconds(secs);
+    let format = profile.jwt.as_ref();
+    let longest = format.and_then(|format| format.max_ttl_secs).and_then(|secs| i64::try_from(secs).ok());
+    let longest = longest.unwrap_or(LONGEST_SECS);
+    let mut expected = Expected {
+        times: Rules {
+            leeway: seconds(LEEWAY_SECS),
+            require_exp: true,
+            max_age: None,
+            max_ttl: seconds(MAX_TTL_SECS.min(longest)),
+            default_ttl: seconds(DEFAULT_TTL_SECS.min(longest)),
+        },
+        issuer: None,
+        audiences: Vec::new(),
+    };
+    if let Some(table) = application.table("tokens") {
+        let times = &mut expected.times;
+        if let Some(max) = table.integer("max_ttl_secs", 1..=longest) {
+            times.max_ttl = seconds(max);
+            times.default_ttl = times.default_ttl.min(times.max_ttl);
+        }
+        if let Some(default) = table.integer("default_ttl_secs", 1..=longest) {
+            times.default_ttl = seconds(default);
+        }
+        if times.max_ttl < times.default_ttl {
+            table.problem("default_ttl_secs", "is over max_ttl_secs", "at most max_ttl_secs");
+        }
+        times.leeway = table.integer("leeway_secs", 0..=600).map_or(times.leeway, seconds);
+        times.max_age = table.integer("max_age_secs", 1..=LONGEST_SECS).map(seconds);
+        times.require_exp = table.boolean("require_exp").unwrap_or(true);
+        if !times.require_exp && format.is_some_and(|format| format.expiry == Presence::Required) {
+            table.problem("require_exp", "is false, and the profile makes exp mandatory", "remove it");
+        }
+        if table.flag("one_time") {
+            table.problem("one_time", "needs a store that keeps state, which this version does not have", "remove it");
+        }
+        expected.issuer = table.text("issuer");
+        expected.audiences = table.texts("audiences");
+        table.done();
+    }
+    let needs = |presence: fn(&crate::profile::JwtFormat) -> Presence| {
+        format.is_some_and(|format| presence(format) == Presence::Required)
+    };
+    if needs(|format| format.issuer) && expected.issuer.is_none() {
+        application.problem("tokens.issuer", "is missing", "the profile requires it: who signs the tokens");
+    }
+    if needs(|format| format.audience) && expected.audiences.is_empty() {
+        application.problem("tokens.audiences", "is missing", "the profile requires it: whom the tokens are for");
+    }
+    expected
+}
+
+fn exchange(application: &Table<'_>) -> Exchange {
+    let default = Exchange { jwt: false, max_session: Duration::seconds(MAX_SESSION_SECS) };
+    let Some(table) = application.table("exchange") else { return default };
+    let max_session = table.integer("max_session_secs", 1..=LONGEST_SECS);
+    let exchange = Exchange {
+        jwt: table.flag("jwt"),
+        max_session: max_session.map_or(default.max_session, Duration::seconds),
+    };
+    table.done();
+    exchange
+}
+
+fn privileged(application: &Table<'_>) -> Privileged {
+    let Some(table) = application.table("privileged") else { return Privileged::default() };
+    let domains = table.texts("domains");
+    if domains.iter().any(|domain| domain.contains('@')) {
+        table.problem("domains", "has an @", "the part after it, as in \"acme.example\"");
+    }
+    let privileged = Privileged::new(table.texts("user_ids"), table.texts("emails"), domains);
+    table.done();
+    privileged
+}
+
+fn budget(application: &Table<'_>) -> std::time::Duration {
+    let Some(table) = application.table("claims") else { return BUDGET };
+    let millis = table.integer("budget_ms", 1..=60_000).and_then(|millis| u64::try_from(millis).ok());
+    table.done();
+    millis.map_or(BUDGET, std::time::Duration::from_millis)
+}
+
+fn check_keys(table: &Table<'_>, application: &Application, world: World<'_>) {
+    let ended = application.acceptance.last_hash_until().is_some_and(|until| until <= world.now);
+    // A key that was written and is broken has been reported already.
+    let written = |purpose: &str| table.tables("keys").iter().any(|(_, key)| key.text("purpose").as_deref() == Some(purpose));
+    if application.profile.hash.is_some() && application.keys.legacy.is_empty() && !ended && !written("legacy") {
+        table.problem(
+            "keys",
+            "has no legacy key, and hashes are accepted",
+            "add one with purpose = \"legacy\", or set acceptance.hash_until to a time that has passed",
+        );
+    }
+    if application.profile.jwt.is_some() && application.keys.jwt.is_empty() && !written("jwt") {
+        table.warning("keys", "has no jwt key: Sign and Exchange will refuse", "add one with purpose = \"jwt\"");
+    }
+}

@@ -1,0 +1,157 @@
+//! `[applications.X.attributes.A]` and `[applications.X.company_attributes.A]`.
+
+use std::collections::BTreeMap;
+
+use super::reader::Table;
+use super::sources::Checked;
+use crate::attributes::{Attribute, Attributes, Kind, Origin, Rule};
+use crate::identity::Field;
+use crate::limits;
+use crate::profile::JwtFormat;
+
+pub(super) fn users(
+    application: &Table<'_>,
+    format: Option<&JwtFormat>,
+    sources: &BTreeMap<String, Checked>,
+) -> Attributes {
+    let mut attributes = Attributes::default();
+    let tables = application.tables("attributes");
+    too_many(application, "attributes", tables.len());
+    for (name, table) in &tables {
+        match Field::named(name) {
+            Some(Field::UserId) => {
+                application.problem(&format!("attributes.{name}"), "is the identifier itself", "remove it");
+            }
+            Some(field) => {
+                let written = format.is_none_or(|format| format.claims.contains_key(&field));
+                if !written {
+                    table.problem("type", "is about a field that the profile does not have", "remove it");
+                }
+                field_type(table, field);
+                let secure = table.boolean("secure").unwrap_or(false);
+                let from = from(table, name, sources);
+                let rule = Rule { secure, required: table.flag("required"), from };
+                check_required(table, &rule, sources);
+                table.done();
+                attributes.fields.insert(field, rule);
+            }
+            None => {
+                let from = from(table, name, sources);
+                let place = format.map(|f| (f.reserves(name), f.attributes.is_some() || f.attribute_claims.contains_key(name)));
+                if let Some(attribute) = custom(table, name, from, place) {
+                    check_required(table, &attribute.rule, sources);
+                    attributes.custom.insert(name.clone(), attribute);
+                }
+                table.done();
+            }
+        }
+    }
+    attributes
+}
+
+pub(super) fn companies(application: &Table<'_>, format: Option<&JwtFormat>, users: &Attributes) -> Attributes {
+    let mut attributes = Attributes::default();
+    let list = users.rule(Field::Companies).from;
+    let tables = application.tables("company_attributes");
+    too_many(application, "company_attributes", tables.len());
+    let format = format.map(|format| format.company.as_ref());
+    for (name, table) in &tables {
+        let origins: Vec<Origin> = table.texts("from").into_iter().map(origin).collect();
+        if origins.iter().any(|origin| !list.contains(origin)) {
+            table.problem("from", "names an origin that the companies do not come from", "set attributes.companies.from");
+        }
+        let from = if origins.is_empty() { list.clone() } else { origins };
+        let place = format.map(|company| {
+            let here = company.is_some_and(|company| company.attributes.is_some());
+            (company.is_some_and(|company| company.reserves(name)), here)
+        });
+        if let Some(attribute) = custom(table, name, from, place) {
+            attributes.custom.insert(name.clone(), attribute);
+        }
+        table.done();
+    }
+    attributes
+}
+
+/// `place`: whether the name is reserved and whether there is a place for it, where the profile has a JWT at all.
+fn custom(table: &Table<'_>, name: &str, from: Vec<Origin>, place: Option<(bool, bool)>) -> Option<Attribute> {
+    match place {
+        Some((true, _)) => {
+            table.problem("type", "is of a name that the profile or RFC 7519 reserves", "choose another name");
+        }
+        Some((_, false)) => table.problem("type", "is of an attribute that the profile has no place for", "remove it"),
+        Some((false, true)) | None => {}
+    }
+    if name.len() > limits::ATTRIBUTE_NAME_BYTES || name.chars().any(char::is_control) {
+        let right = format!("at most {} bytes, no control characters", limits::ATTRIBUTE_NAME_BYTES);
+        table.problem("type", "is of an attribute whose name cannot be used", &right);
+    }
+    if !table.has("type") {
+        let names = Kind::ALL.map(|(name, _)| name).join(", ");
+        table.problem("type", "is missing", &format!("must be one of {names}"));
+    }
+    let kind = table.word("type", &Kind::ALL);
+    let secure = table.boolean("secure").unwrap_or(true);
+    let rule = Rule { secure, required: table.flag("required"), from };
+    Some(Attribute { kind: kind?, rule })
+}
+
+/// A neutral field has the type it has; writing it is allowed.
+fn field_type(table: &Table<'_>, field: Field) {
+    let kind = match field {
+        Field::CreatedAt => Kind::Date,
+        Field::Companies => Kind::List,
+        Field::UserId | Field::Email | Field::Name | Field::ProfilePicture | Field::Locale => Kind::String,
+    };
+    if table.has("type") && table.word("type", &Kind::ALL).is_some_and(|written| written != kind) {
+        table.problem("type", "is not the type of this field", &format!("must be {}, or absent", kind.name()));
+    }
+}
+
+fn from(table: &Table<'_>, name: &str, sources: &BTreeMap<String, Checked>) -> Vec<Origin> {
+    let origins: Vec<Origin> = table.texts("from").into_iter().map(origin).collect();
+    let mut seen = Vec::new();
+    for origin in &origins {
+        if seen.contains(&origin) {
+            table.problem("from", "names an origin twice", "name each once");
+        }
+        seen.push(origin);
+        let Origin::Source(source) = origin else { continue };
+        match sources.get(source) {
+            None => {
+                let known: Vec<&str> = std::iter::once("caller").chain(sources.keys().map(String::as_str)).collect();
+                table.problem("from", "names a source that does not exist", &format!("known: {}", known.join(", ")));
+            }
+            Some(known) if !known.sets.iter().any(|claim| claim == name) => {
+                table.problem("from", "names a source that does not set it", "add it to `sets` of the source");
+            }
+            Some(_) => {}
+        }
+    }
+    if table.has("from") && origins.is_empty() {
+        table.problem("from", "is empty", "name at least one origin, such as \"caller\"");
+    }
+    if origins.is_empty() { vec![Origin::Caller] } else { origins }
+}
+
+fn origin(name: String) -> Origin {
+    if name == Origin::Caller.name() { Origin::Caller } else { Origin::Source(name) }
+}
+
+/// A claim that must be there cannot come from a source that may be left out.
+fn check_required(table: &Table<'_>, rule: &Rule, sources: &BTreeMap<String, Checked>) {
+    let omits = |origin: &Origin| match origin {
+        Origin::Caller => false,
+        Origin::Source(name) => sources.get(name).is_some_and(Checked::omits),
+    };
+    if rule.required && rule.from.iter().any(omits) {
+        table.problem("required", "is a claim of a source with on_error = \"omit\"", "use on_error = \"refuse\" there");
+    }
+}
+
+fn too_many(application: &Table<'_>, key: &str, count: usize) {
+    if count > limits::ATTRIBUTES {
+        let wrong = format!("declares over {} attributes", limits::ATTRIBUTES);
+        application.problem(key, &wrong, "declare fewer");
+    }
+}

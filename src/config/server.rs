@@ -1,0 +1,217 @@
+//! `[server]`, `[store]` and the directory of profiles.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use super::callers::Callers;
+use super::reader::Table;
+use super::World;
+use crate::profile::{Invalid, Profile};
+use crate::secret::Secret;
+
+/// Where gRPC is served, and where the command line looks for it.
+pub const LISTEN: &str = "127.0.0.1:7400";
+
+/// `[server]`
+#[derive(Debug)]
+pub struct Server {
+    /// gRPC.
+    pub listen: SocketAddr,
+    /// TLS, where it is configured.
+    pub tls: Option<Tls>,
+    /// Whether a pseudonym secret is there.
+    pub(super) has_pseudonym_secret: bool,
+}
+
+/// `[server.tls]`, as PEM.
+#[derive(Debug)]
+pub struct Tls {
+    /// The certificate chain.
+    pub cert: Vec<u8>,
+    /// Its private key.
+    pub key: Secret,
+    /// Whose client certificates are wanted.
+    pub client_ca: Option<Vec<u8>>,
+}
+
+/// `[store]`: read and checked; nothing is kept there yet.
+#[derive(Debug)]
+pub enum Store {
+    /// One file, one node.
+    Embedded {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Redis, many nodes.
+    Redis {
+        /// Its address, which may hold a password.
+        url: Secret,
+        /// What every key begins with.
+        prefix: String,
+    },
+}
+
+pub(super) fn read(root: &Table<'_>, world: World<'_>, callers: &Callers) -> Server {
+    let mut server = Server { listen: ([127, 0, 0, 1], 7400).into(), tls: None, has_pseudonym_secret: false };
+    let insecure = match root.table("server") {
+        None => false,
+        Some(table) => {
+            let address = |key: &str| -> Option<SocketAddr> {
+                let text = table.text(key)?;
+                let address = text.parse().ok();
+                if address.is_none() {
+                    table.problem(key, "is not an address", "as in \"127.0.0.1:7400\" or \"[::1]:7400\"");
+                }
+                address
+            };
+            server.listen = address("listen").unwrap_or(server.listen);
+            if address("admin_listen").is_some() {
+                table.warning("admin_listen", "nothing listens there in this version", "gRPC health is on `listen`");
+            }
+            table.text("profiles");
+            let plaintext = table.flag("plaintext");
+            server.tls = table.table("tls").and_then(|tls| self::tls(&tls));
+            server.has_pseudonym_secret = table.secret("pseudonym_secret", world.env).is_some();
+            let insecure = table.flag("insecure");
+            check_exposure(&table, &server, plaintext, insecure, callers);
+            table.done();
+            insecure
+        }
+    };
+    if callers.is_empty() && !insecure && !world.dev {
+        root.problem(
+            "callers",
+            "is missing: nobody could call",
+            "add [callers.NAME] with token_sha256, may and applications, or write server.insecure = true",
+        );
+    }
+    server
+}
+
+fn check_exposure(table: &Table<'_>, server: &Server, plaintext: bool, insecure: bool, callers: &Callers) {
+    let loopback = is_loopback(server.listen.ip());
+    if insecure && !callers.is_empty() {
+        table.problem("insecure", "contradicts [callers]", "remove one of them");
+    }
+    if insecure && !loopback {
+        table.problem("insecure", "is for loopback only", "listen on 127.0.0.1, or add [callers] and remove it");
+    }
+    if insecure {
+        table.warning("insecure", "anyone on this machine may do anything", "add [callers] and remove it");
+    }
+    if !loopback && server.tls.is_none() && !plaintext && !table.has("tls") {
+        table.problem(
+            "listen",
+            "is not loopback and would send tokens in the clear",
+            "add [server.tls], or plaintext = true where a mesh encrypts",
+        );
+    }
+}
+
+fn tls(table: &Table<'_>) -> Option<Tls> {
+    let read = |key: &str| -> Option<Vec<u8>> {
+        let bytes = std::fs::read(table.file(key)?).inspect_err(|error| {
+            table.problem(key, &format!("cannot be read: {}", error.kind()), "name a readable PEM file");
+        });
+        let bytes = bytes.ok()?;
+        if pem::parse_many(&bytes).is_ok_and(|blocks| !blocks.is_empty()) {
+            return Some(bytes);
+        }
+        table.problem(key, "is not PEM", "name a PEM file");
+        None
+    };
+    for key in ["cert", "key"] {
+        if !table.has(key) {
+            table.problem(key, "is missing", "name a PEM file");
+        }
+    }
+    let (cert, key, client_ca) = (read("cert"), read("key"), read("client_ca"));
+    table.done();
+    Some(Tls { cert: cert?, key: Secret::new(key?), client_ca })
+}
+
+pub(super) fn store(root: &Table<'_>, world: World<'_>, has_pseudonym_secret: bool) -> Option<Store> {
+    #[derive(Clone, Copy)]
+    enum Is {
+        Embedded,
+        Redis,
+    }
+    let Some(table) = root.table("store") else {
+        if !world.dev && !root.has("store") {
+            root.problem("store", "is missing", "[store] kind = \"embedded\" with a path, or kind = \"redis\" with a url");
+        }
+        return None;
+    };
+    if !table.has("kind") {
+        table.problem("kind", "is missing", "must be one of embedded, redis");
+    }
+    let kind = table.word("kind", &[("embedded", Is::Embedded), ("redis", Is::Redis)]);
+    let store = match kind {
+        None => {
+            // What belongs to either kind is not blamed for the kind's fault.
+            table.text("path");
+            table.text("prefix");
+            table.secret("url", world.env);
+            None
+        }
+        Some(Is::Embedded) => {
+            table.required_text("path", "as in \"var/countersign.redb\"").map(|path| Store::Embedded { path: path.into() })
+        }
+        Some(Is::Redis) => {
+            if !table.has("url") {
+                table.problem("url", "is missing", "as in { env = \"REDIS_URL\" }");
+            }
+            if !has_pseudonym_secret {
+                root.problem("server.pseudonym_secret", "is missing", "Redis needs it: { env = \"NAME\" }");
+            }
+            let prefix = table.text("prefix").unwrap_or_else(|| "countersign".to_owned());
+            table.secret("url", world.env).map(|url| Store::Redis { url, prefix })
+        }
+    };
+    table.integer("wait_replicas", 0..=16);
+    table.integer("max_staleness_secs", 1..=86_400);
+    table.done();
+    store
+}
+
+/// The built-in profiles and those of the operator's own directory.
+pub(super) fn profiles(root: &Table<'_>) -> BTreeMap<String, Profile> {
+    let mut profiles = Profile::built_in().unwrap_or_default();
+    let Some(server) = root.table("server") else { return profiles };
+    let Some(directory) = server.file("profiles") else { return profiles };
+    let files = match std::fs::read_dir(&directory) {
+        Ok(files) => files,
+        Err(error) => {
+            server.problem("profiles", &format!("cannot be read: {}", error.kind()), "name a directory of .toml files");
+            return profiles;
+        }
+    };
+    let mut paths: Vec<PathBuf> = files.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    for path in paths.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let wrong = |what: String| format!("file {name}.toml: {what}");
+        if profiles.contains_key(&name) {
+            server.problem("profiles", &wrong("has the name of a built-in profile".to_owned()), "rename the file");
+            continue;
+        }
+        let parsed = std::fs::read_to_string(&path)
+            .map_err(|error| Invalid::Meaning(format!("cannot be read: {}", error.kind())))
+            .and_then(|text| Profile::parse(&name, &text));
+        match parsed {
+            Ok(profile) => drop(profiles.insert(name, profile)),
+            Err(invalid) => server.problem("profiles", &wrong(invalid.to_string()), "docs/profiles.md has the language"),
+        }
+    }
+    profiles
+}
+
+/// Whether only this machine can reach the address.
+#[must_use]
+pub const fn is_loopback(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback(),
+    }
+}

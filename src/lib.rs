@@ -1,0 +1,25 @@
+//! Countersign: a gRPC token authority that moves products from HMAC user hashes to short-lived JWTs.
+//!
+//! `ARCHITECTURE.md` is the map. The whole service reads top to bottom in [`authority`].
+
+pub mod acceptance;
+pub mod admission;
+pub mod application;
+pub mod attributes;
+pub mod authority;
+pub mod caller;
+pub mod clock;
+pub mod config;
+pub mod identity;
+pub mod json;
+pub mod limits;
+pub mod mint;
+pub mod observe;
+pub mod order;
+pub mod pipeline;
+pub mod profile;
+pub mod refusal;
+pub mod secret;
+pub mod split;
+pub mod store;
+pub mod token;

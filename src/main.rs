@@ -1,0 +1,2 @@
+//! The binary: a start-up checklist and subcommands.
+fn main() {}
