@@ -2,6 +2,7 @@
 //!
 //! One snapshot of the configuration and one instant serve a whole request.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -12,12 +13,13 @@ use crate::admission;
 use crate::application::{Application, Snapshot, key_notices};
 use crate::caller::Caller;
 use crate::clock::Clock;
+use crate::diagnose::{Case, diagnose};
 use crate::identity::{Company, Identity, Subject};
 use crate::mint::{self, Grant, Provenance};
 use crate::observe::events;
 use crate::order::{
-    Accepted, ExchangeOrder, HashOrder, Hashed, LegacyProof, Outcome, Proof, Proven, SignOrder, Signed, VerifyOrder,
-    notable,
+    Accepted, DiagnoseOrder, Diagnosis, ExchangeOrder, HashOrder, Hashed, LegacyProof, Outcome, Proof, Proven, SignOrder,
+    Signed, VerifyOrder, notable,
 };
 use crate::pipeline::{self, Base};
 use crate::profile::HashFormat;
@@ -45,6 +47,12 @@ pub struct Hearing<'a> {
     pub now: UtcDateTime,
     /// Worth knowing besides the verdict.
     pub notices: Vec<Notice>,
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
 }
 
 impl Authority {
@@ -150,6 +158,37 @@ impl Authority {
             }
             Err(refusal) => Refusal::into_outcome(refusal, hearing.notices),
         }
+    }
+
+    /// Says what is wrong with a credential and how to mend it.
+    pub async fn diagnose(&self, caller: &Caller, order: &DiagnoseOrder) -> Result<Diagnosis, Refusal> {
+        let (snapshot, now) = self.present();
+        let credential = &order.credential;
+        let application = snapshot.application_for(caller, &credential.application)?;
+        let mut hearing = Hearing { application, caller, now, notices: Vec::new() };
+        let verdict = match self.judge(&mut hearing, credential).await {
+            Ok(_proof) => None,
+            Err(Refusal::Verdict(refused)) => Some(refused),
+            Err(error) => return Err(error),
+        };
+        let proof = credential.legacy.clone().unwrap_or_default();
+        let others = snapshot.applications_of(caller).filter(|other| other.name != application.name);
+        let findings = diagnose(&Case {
+            application,
+            others: others.map(AsRef::as_ref).collect(),
+            caller,
+            jwt: credential.jwt.as_deref(),
+            user_hash: &proof.user_hash,
+            hashed: proof.hashed,
+            company_hashes: &proof.company_hashes,
+            asserted: &credential.asserted,
+            audience: &credential.audience,
+            client: &credential.client,
+            suspected_secret: &order.suspected_secret,
+            verdict: verdict.as_ref(),
+            now,
+        });
+        Ok(Diagnosis { findings, verdict })
     }
 
     /// What Verify says, without a trace: nothing is consumed, counted or remembered.

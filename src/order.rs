@@ -1,7 +1,9 @@
 //! What is asked of the authority and what it answers, in neutral form: no protobuf here.
 
 use time::{Duration, UtcDateTime};
+use zeroize::Zeroizing;
 
+use crate::diagnose::Finding;
 use crate::identity::{Identity, SubjectKind};
 use crate::mint::{Minted, Provenance};
 use crate::pipeline::ClaimOrigin;
@@ -150,6 +152,24 @@ pub enum Proven {
         /// The paths of its claims that nobody declared.
         undeclared: Vec<String>,
     },
+}
+
+/// Asks what is wrong with a credential.
+#[derive(Clone, Debug, Default)]
+pub struct DiagnoseOrder {
+    /// The credential, and what was sent beside it.
+    pub credential: VerifyOrder,
+    /// A secret to try on it.
+    pub suspected_secret: Zeroizing<Vec<u8>>,
+}
+
+/// What is wrong with a credential.
+#[derive(Debug)]
+pub struct Diagnosis {
+    /// Check by check.
+    pub findings: Vec<Finding>,
+    /// What Verify says now; none: it accepts.
+    pub verdict: Option<Refused>,
 }
 
 impl HashOrder {

@@ -92,23 +92,27 @@ fn the_documentation_tells_of_every_profile_and_its_example_works() -> Outcome {
     for name in Profile::built_in()?.keys() {
         assert!(text.contains(&format!("\n| `{name}` |")), "{name}");
     }
-    let example = text
-        .split("```toml\n")
-        .skip(1)
-        .filter_map(|block| block.split("```").next())
-        .find(|block| block.contains("[hash]"))
-        .ok_or("docs/profiles.md has no example")?;
-    let profile = Profile::parse("acme", example)?;
+    let example = Profile::parse("acme", block(&text, "toml", "[hash]")?)?;
+
+    let format = example.jwt.ok_or("the example has no JWT")?;
+    let mut claims: Map<String, Value> = serde_json::from_str(block(&text, "json", "\"teams\"")?)?;
+    for of_the_token in ["aud", "iat", "exp"] {
+        assert!(claims.remove(of_the_token).is_some(), "{of_the_token}");
+    }
+    assert_eq!(format.write(&expressible(&format, full_user("acme")?)), claims);
+
     let hashes = hashes()?;
-    check_hashes("acme", &profile.hash.ok_or("the example has no hash")?, &hashes.documented_example, &hashes.values)
+    check_hashes("acme", &example.hash.ok_or("the example has no hash")?, &hashes.documented_example, &hashes.values)
 }
 
-fn check_hashes(
-    name: &str,
-    format: &HashFormat,
-    golden: &GoldenHashes,
-    values: &BTreeMap<String, String>,
-) -> Outcome {
+/// The first block of code in that language that has the text in it.
+fn block<'t>(document: &'t str, language: &str, text: &str) -> Outcome<&'t str> {
+    let fence = format!("```{language}\n");
+    let mut blocks = document.split(&fence).skip(1).filter_map(|rest| rest.split("```").next());
+    Ok(blocks.find(|block| block.contains(text)).ok_or("docs/profiles.md has no such example")?)
+}
+
+fn check_hashes(name: &str, format: &HashFormat, golden: &GoldenHashes, values: &BTreeMap<String, String>) -> Outcome {
     let mut kinds: Vec<_> = format.order.iter().copied().map(SubjectKind::name).collect();
     kinds.extend(format.companies.then_some("company"));
     assert_eq!(kinds, golden.hashes.iter().map(|(kind, _)| kind).collect::<Vec<_>>(), "{name}");
@@ -126,6 +130,7 @@ fn check_hashes(
 /// A user with everything, and with the claims that only this product has.
 fn full_user(profile: &str) -> Outcome<Identity> {
     let own = match profile {
+        "acme" => json!({ "role": "editor" }),
         "knock" => json!({
             "explicit_grants": true,
             "grants": { "https://api.knock.app/v1/users/123456": { "user_feed/read": [{}] } },
@@ -168,8 +173,8 @@ fn full_user(profile: &str) -> Outcome<Identity> {
 /// What the format has claims for. Of fields that exclude each other, the user id stays.
 fn expressible(format: &JwtFormat, mut identity: Identity) -> Identity {
     for field in Field::ALL {
-        let excluded = format.exactly_one.iter().any(|group| group.contains(&field) && group.iter().min() != Some(&field));
-        if excluded || !format.claims.contains_key(&field) {
+        let loses = |group: &Vec<Field>| group.contains(&field) && group.iter().min() != Some(&field);
+        if format.exactly_one.iter().any(loses) || !format.claims.contains_key(&field) {
             remove(&mut identity, field);
         }
     }
@@ -201,7 +206,8 @@ fn remove(identity: &mut Identity, field: Field) {
 /// The attributes, each declared with the type that it has.
 fn declared(attributes: &Map<String, Value>) -> Outcome<Attributes> {
     let declare = |(name, value): (&String, &Value)| {
-        let (_, kind) = Kind::ALL.into_iter().find(|(_, kind)| kind.fits(value)).ok_or("an attribute without a type")?;
+        let (_, kind) =
+            Kind::ALL.into_iter().find(|(_, kind)| kind.fits(value)).ok_or("an attribute without a type")?;
         Ok((name.clone(), Attribute { kind, rule: Rule::default() }))
     };
     let custom = attributes.iter().map(declare).collect::<Outcome<BTreeMap<_, _>>>()?;

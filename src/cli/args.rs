@@ -1,0 +1,261 @@
+//! What can be typed: every subcommand and flag. What they do is elsewhere.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::help;
+
+/// Moves products from HMAC user hashes to short-lived JWTs: the server, and a client for it.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, after_help = help::TOP)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Serve(Serve),
+    CheckConfig(CheckConfig),
+    Sign(Box<Sign>),
+    Verify(Box<Verify>),
+    Hash(Box<Hash>),
+    Exchange(Box<Exchange>),
+    Diagnose(Box<Diagnose>),
+    Completions(Completions),
+}
+
+/// Runs the server
+#[derive(Debug, Args)]
+#[command(after_help = help::SERVE)]
+pub(super) struct Serve {
+    /// Offers the application `demo` with secrets of its own, keeps state in memory, knows no callers: to try things
+    #[arg(long)]
+    pub(super) dev: bool,
+    /// The configuration
+    #[arg(long, value_name = "FILE", required_unless_present = "dev")]
+    pub(super) config: Option<PathBuf>,
+    /// Listens here instead of `server.listen`; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<SocketAddr>,
+}
+
+/// Reads a configuration and says everything that is wrong with it
+#[derive(Debug, Args)]
+#[command(after_help = help::CHECK_CONFIG)]
+pub(super) struct CheckConfig {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: PathBuf,
+}
+
+/// Signs a JWT for a user
+#[derive(Debug, Args)]
+#[command(after_help = help::SIGN)]
+pub(super) struct Sign {
+    #[command(flatten)]
+    pub(super) client: Client,
+    #[command(flatten)]
+    pub(super) who: Who,
+    #[command(flatten)]
+    pub(super) token: NewToken,
+    /// Says where each claim came from
+    #[arg(long)]
+    pub(super) explain: bool,
+}
+
+/// Judges a JWT or a hash and says what it proves
+#[derive(Debug, Args)]
+#[command(after_help = help::VERIFY)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    pub(super) client: Client,
+    #[command(flatten)]
+    pub(super) proof: Proof,
+    #[command(flatten)]
+    pub(super) who: Who,
+    /// The audience that the JWT must be for
+    #[arg(long)]
+    pub(super) audience: Option<String>,
+}
+
+/// Makes legacy hashes of a user and of companies
+#[derive(Debug, Args)]
+#[command(after_help = help::HASH)]
+pub(super) struct Hash {
+    #[command(flatten)]
+    pub(super) client: Client,
+    /// The user id to hash
+    #[arg(long, required_unless_present_any = ["email", "company_id"])]
+    pub(super) user_id: Option<String>,
+    /// The e-mail address to hash, where the profile's order comes to it
+    #[arg(long)]
+    pub(super) email: Option<String>,
+    /// A company id to hash; repeatable
+    #[arg(long, value_name = "ID")]
+    pub(super) company_id: Vec<String>,
+}
+
+/// Turns a valid hash or JWT into a fresh JWT
+#[derive(Debug, Args)]
+#[command(after_help = help::EXCHANGE)]
+pub(super) struct Exchange {
+    #[command(flatten)]
+    pub(super) client: Client,
+    #[command(flatten)]
+    pub(super) proof: Proof,
+    #[command(flatten)]
+    pub(super) who: Who,
+    #[command(flatten)]
+    pub(super) token: NewToken,
+}
+
+/// Says what is wrong with a credential and how to mend it
+#[derive(Debug, Args)]
+#[command(after_help = help::DIAGNOSE)]
+pub(super) struct Diagnose {
+    #[command(flatten)]
+    pub(super) client: Client,
+    #[command(flatten)]
+    pub(super) proof: Proof,
+    #[command(flatten)]
+    pub(super) who: Who,
+    /// The audience that the JWT should be for
+    #[arg(long)]
+    pub(super) audience: Option<String>,
+    /// A secret that you believe is the right one, to try; - is standard input. One line end at its end is dropped
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) suspected_secret_file: Option<PathBuf>,
+    /// Shows the checks that do not concern this credential, too
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// Prints the completions for a shell
+#[derive(Debug, Args)]
+#[command(after_help = help::COMPLETIONS)]
+pub(super) struct Completions {
+    /// The shell
+    pub(super) shell: Shell,
+}
+
+/// Which application, at which server, and how to answer.
+#[derive(Debug, Args)]
+pub(super) struct Client {
+    /// The application, such as `acme/feedback`
+    #[arg(long, env = "COUNTERSIGN_APPLICATION")]
+    pub(super) application: String,
+    /// Where the credential is or will be used: `web`, `ios/3.2`
+    #[arg(long, value_name = "LABEL")]
+    pub(super) client: Option<String>,
+    /// Answers with the response as JSON (protobuf's mapping, names as in the .proto files), errors too
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+}
+
+/// How to reach the server.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server")]
+pub(super) struct Connection {
+    /// The server's address
+    #[arg(long, value_name = "URL", env = "COUNTERSIGN_SERVER", default_value = "http://127.0.0.1:7400")]
+    pub(super) server: String,
+    /// Holds the token that makes you known to the server; else COUNTERSIGN_TOKEN does
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Trusts the certificates in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
+    /// Your certificate, where the server wants one (PEM)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(super) cert: Option<PathBuf>,
+    /// The private key of your certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(super) key: Option<PathBuf>,
+    /// Gives up after this time
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(super) timeout: u32,
+}
+
+/// An identity.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "User")]
+pub(super) struct Who {
+    /// The user id
+    #[arg(long)]
+    pub(super) user_id: Option<String>,
+    /// The e-mail address
+    #[arg(long)]
+    pub(super) email: Option<String>,
+    /// The display name
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// The preferred language: `en`, `pt-BR`
+    #[arg(long)]
+    pub(super) locale: Option<String>,
+    /// The address of a picture
+    #[arg(long, value_name = "URL")]
+    pub(super) profile_picture: Option<String>,
+    /// When the account was created (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(super) created_at: Option<String>,
+    /// A company that is known by its id only; repeatable
+    #[arg(long, value_name = "ID")]
+    pub(super) company_id: Vec<String>,
+    /// A company with all it has, as JSON: '{"id": "c1", "name": "Acme", "attributes": {"industry": "Fintech"}}'; repeatable
+    #[arg(long, value_name = "JSON")]
+    pub(super) company: Vec<String>,
+    /// An attribute: text as NAME=VALUE, anything else as NAME:=JSON; repeatable
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) attribute: Vec<String>,
+    /// A whole identity as JSON; - is standard input. The flags above replace or add to it
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) identity: Option<PathBuf>,
+}
+
+/// What proves an identity.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Credential")]
+pub(super) struct Proof {
+    /// The JWT; - is standard input
+    #[arg(long, value_name = "TOKEN|-")]
+    pub(super) jwt: Option<String>,
+    /// A file that holds the JWT
+    #[arg(long, value_name = "FILE", conflicts_with = "jwt")]
+    pub(super) jwt_file: Option<PathBuf>,
+    /// The user hash
+    #[arg(long, value_name = "HASH")]
+    pub(super) user_hash: Option<String>,
+    /// What the user hash was made over [default: the first that is given, in the profile's order]
+    #[arg(long, value_enum)]
+    pub(super) hashed: Option<Hashed>,
+    /// A company's id and hash; repeatable
+    #[arg(long, value_name = "ID=HASH")]
+    pub(super) company_hash: Vec<String>,
+}
+
+/// What a hash was made over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Hashed {
+    /// The user id
+    #[value(name = "user_id", alias = "user-id")]
+    UserId,
+    /// The e-mail address
+    Email,
+}
+
+/// What the new token is like.
+#[derive(Debug, Args)]
+pub(super) struct NewToken {
+    /// How long the token lives [default: the application's `default_ttl_secs`]
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) ttl: Option<u32>,
+    /// The one of the application's audiences that the token is for [default: all]
+    #[arg(long)]
+    pub(super) audience: Option<String>,
+}

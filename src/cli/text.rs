@@ -1,0 +1,108 @@
+//! Text for people. Names and values come out of credentials that strangers may have made, so nothing that a terminal
+//! would obey, and nothing that would turn a line around, is written as it came.
+
+use std::fmt::Write as _;
+
+use prost_types::Timestamp;
+use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The text on one line, with control characters and those that change the direction of writing escaped.
+pub(super) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_unsafe(character) {
+            plain.extend(character.escape_unicode());
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
+const fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The instant in RFC 3339, to the second.
+pub(super) fn instant(timestamp: &Timestamp) -> String {
+    UtcDateTime::from_unix_timestamp(timestamp.seconds)
+        .ok()
+        .and_then(|instant| instant.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("{} seconds since 1970", timestamp.seconds))
+}
+
+/// Names and values as a table: the values start in one column.
+#[derive(Debug, Default)]
+pub(super) struct Table(Vec<(String, String)>);
+
+impl Table {
+    /// Adds a row, unless there is nothing to say.
+    pub(super) fn row(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
+        if !value.as_ref().is_empty() {
+            self.0.push((plain(name.as_ref()), plain(value.as_ref())));
+        }
+    }
+
+    /// The same for an instant, where there is one.
+    pub(super) fn time(&mut self, name: &str, timestamp: Option<&Timestamp>) {
+        if let Some(timestamp) = timestamp {
+            self.row(name, instant(timestamp));
+        }
+    }
+
+    /// Whether it has no rows.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Writes it, each row behind `indent`.
+    pub(super) fn write(&self, indent: &str, to: &mut String) {
+        let width = self.0.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        for (name, value) in &self.0 {
+            line(to, format_args!("{indent}{name:width$}  {value}"));
+        }
+    }
+}
+
+/// Adds a line.
+pub(super) fn line(to: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    to.write_fmt(text).unwrap_or_default();
+    to.push('\n');
+}
+
+/// What [`plain`] promises, for text of several lines.
+pub(super) fn indented(to: &mut String, indent: &str, text: &str) {
+    for part in text.lines().filter(|part| !part.is_empty()) {
+        line(to, format_args!("{indent}{}", plain(part)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_the_terminal_that_it_would_obey() {
+        assert_eq!(plain("\u{1b}[2Jx\ny\u{202e}z\u{9b}"), "\\u{1b}[2Jx\\u{a}y\\u{202e}z\\u{9b}");
+        assert_eq!(plain("Zoë Müller 東京"), "Zoë Müller 東京");
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_has_no_empty_rows() {
+        let mut table = Table::default();
+        table.row("key", "jwt");
+        table.row("token id", "");
+        table.time("expires", Some(&Timestamp { seconds: 0, nanos: 0 }));
+        let mut text = String::new();
+        table.write("  ", &mut text);
+        assert_eq!(text, "  key      jwt\n  expires  1970-01-01T00:00:00Z\n");
+    }
+
+    #[test]
+    fn an_instant_out_of_range_is_no_failure() {
+        assert_eq!(instant(&Timestamp { seconds: i64::MAX, nanos: 0 }), format!("{} seconds since 1970", i64::MAX));
+    }
+}

@@ -1,0 +1,18 @@
+//! The only place that knows protobuf and gRPC status codes.
+
+pub mod answer;
+pub mod caller;
+pub mod convert;
+pub mod rescue;
+pub mod service;
+pub mod status;
+
+#[allow(missing_docs, clippy::all, unused_qualifications, unreachable_pub, reason = "generated; documented in proto/")]
+pub mod proto {
+    //! What `build.rs` makes of `proto/`.
+
+    tonic::include_proto!("countersign.v1");
+
+    /// The compiled protos, for reflection and for JSON.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/countersign.bin"));
+}

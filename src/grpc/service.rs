@@ -1,0 +1,213 @@
+//! `countersign.v1.TokenAuthority`: each RPC finds its caller, reads its request, asks the authority and writes the
+//! answer. An item of a batch goes the same way as a single call.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::proto::token_authority_server::TokenAuthority;
+use super::{answer, caller, convert, proto, status};
+use crate::authority::Authority;
+use crate::caller::{Caller, Permission};
+use crate::observe::events;
+use crate::order::Outcome;
+use crate::refusal::{Reason, Refusal};
+
+/// The service on the wire.
+#[derive(Clone, Debug)]
+pub struct Service {
+    authority: Arc<Authority>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Service {
+    /// The service over an authority.
+    #[must_use]
+    pub const fn new(authority: Arc<Authority>) -> Self {
+        Self { authority }
+    }
+
+    async fn sign_one(&self, caller: &Caller, request: proto::SignRequest) -> Result<proto::SignResponse, Refusal> {
+        let explain = request.explain;
+        let name = request.application.clone();
+        let result = match allowed(caller, Permission::Sign).and_then(|()| convert::sign(request)) {
+            Ok(order) => self.authority.sign(caller, &order).await,
+            Err(refusal) => Err(refusal),
+        };
+        let key = result.as_ref().map_or("", |signed| signed.key_id.as_str());
+        self.decided("Sign", caller, &name, key, result.as_ref().err().map(Refusal::reason));
+        result.map(|signed| answer::signed(signed, explain))
+    }
+
+    async fn verify_one(&self, caller: &Caller, request: proto::VerifyRequest) -> Result<proto::VerifyResponse, Refusal> {
+        let name = request.application.clone();
+        let result = match allowed(caller, Permission::Verify).and_then(|()| convert::verify(request)) {
+            Ok(order) => self.authority.verify(caller, &order).await,
+            Err(refusal) => Err(refusal),
+        };
+        let (key, reason) = outcome(&result, |accepted| &accepted.proof.key_id);
+        self.decided("Verify", caller, &name, key, reason);
+        result.map(answer::verified)
+    }
+
+    async fn hash_one(
+        &self,
+        caller: &Caller,
+        request: proto::LegacyHashRequest,
+    ) -> Result<proto::LegacyHashResponse, Refusal> {
+        let name = request.application.clone();
+        let order = allowed(caller, Permission::LegacyHash).and_then(|()| convert::legacy_hash(request));
+        let result = order.and_then(|order| self.authority.legacy_hash(caller, &order));
+        let key = result.as_ref().map_or("", |hashed| hashed.key_id.as_str());
+        self.decided("LegacyHash", caller, &name, key, result.as_ref().err().map(Refusal::reason));
+        result.map(answer::hashed)
+    }
+
+    async fn exchange_one(
+        &self,
+        caller: &Caller,
+        request: proto::ExchangeRequest,
+    ) -> Result<proto::ExchangeResponse, Refusal> {
+        let name = request.application.clone();
+        let result = match allowed(caller, Permission::Exchange).and_then(|()| convert::exchange(request)) {
+            Ok(order) => self.authority.exchange(caller, &order).await,
+            Err(refusal) => Err(refusal),
+        };
+        let (key, reason) = outcome(&result, |signed| &signed.key_id);
+        self.decided("Exchange", caller, &name, key, reason);
+        result.map(answer::exchanged)
+    }
+
+    async fn diagnose_one(
+        &self,
+        caller: &Caller,
+        request: proto::DiagnoseRequest,
+    ) -> Result<proto::DiagnoseResponse, Refusal> {
+        let name = request.application.clone();
+        let result = match allowed(caller, Permission::Diagnose).and_then(|()| convert::diagnose(request)) {
+            Ok(order) => self.authority.diagnose(caller, &order).await,
+            Err(refusal) => Err(refusal),
+        };
+        self.decided("Diagnose", caller, &name, "", result.as_ref().err().map(Refusal::reason));
+        result.map(answer::diagnosed)
+    }
+
+    /// Writes the decision down. The application's name is told only where it is one of the caller's own.
+    fn decided(&self, rpc: &'static str, caller: &Caller, name: &str, key: &str, reason: Option<Reason>) {
+        let (snapshot, _) = self.authority.present();
+        let application = snapshot.application_for(caller, name).map_or("", |application| application.name.as_str());
+        events::Decided { rpc, caller: &caller.name, application, key, reason }.emit();
+    }
+
+    fn not_implemented<T>(&self, rpc: &'static str, request: &Request<T>, needs: Permission) -> Status {
+        let refusal = match caller::of(request) {
+            Err(refusal) => refusal,
+            Ok(caller) => {
+                let refusal = allowed(&caller, needs).err().unwrap_or(Refusal::NotImplemented);
+                self.decided(rpc, &caller, "", "", Some(refusal.reason()));
+                refusal
+            }
+        };
+        status::status(&refusal)
+    }
+}
+
+fn allowed(caller: &Caller, permission: Permission) -> Result<(), Refusal> {
+    caller.require(permission)
+}
+
+fn outcome<'r, T>(
+    result: &'r Result<Outcome<T>, Refusal>,
+    key: impl FnOnce(&'r T) -> &'r String,
+) -> (&'r str, Option<Reason>) {
+    match result {
+        Ok(Outcome::Accepted(accepted)) => (key(accepted), None),
+        Ok(Outcome::Refused(refused, _)) => ("", Some(refused.reason)),
+        Err(refusal) => ("", Some(refusal.reason())),
+    }
+}
+
+/// Answers one call.
+macro_rules! one {
+    ($self:ident.$method:ident($request:ident)) => {{
+        let caller = caller::of(&$request).map_err(|refusal| status::status(&refusal))?;
+        let answer = $self.$method(&caller, $request.into_inner()).await;
+        answer.map(Response::new).map_err(|refusal| status::status(&refusal))
+    }};
+}
+
+/// Answers a batch: every item as its own call, off the runtime's workers, because a thousand asymmetric signatures
+/// would keep one of them from everybody else.
+macro_rules! many {
+    ($self:ident.$method:ident($request:ident), $permission:expr, $result:ident, $outcome:path) => {{
+        use $outcome as Wire;
+        let caller = caller::of(&$request)
+            .and_then(|caller| allowed(&caller, $permission).map(|()| caller))
+            .map_err(|refusal| status::status(&refusal))?;
+        let requests = convert::batch($request.into_inner().requests).map_err(|refusal| status::status(&refusal))?;
+        let service = $self.clone();
+        let runtime = tokio::runtime::Handle::current();
+        let work = move || {
+            let item = |request| {
+                let outcome = match runtime.block_on(service.$method(&caller, request)) {
+                    Ok(response) => Wire::Response(response),
+                    Err(refusal) => Wire::Failure(status::failure(&refusal)),
+                };
+                proto::$result { outcome: Some(outcome) }
+            };
+            requests.into_iter().map(item).collect::<Vec<_>>()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_panic| status::incident())?
+    }};
+}
+
+#[tonic::async_trait]
+impl TokenAuthority for Service {
+    async fn sign(&self, request: Request<proto::SignRequest>) -> Answer<proto::SignResponse> {
+        one!(self.sign_one(request))
+    }
+
+    async fn verify(&self, request: Request<proto::VerifyRequest>) -> Answer<proto::VerifyResponse> {
+        one!(self.verify_one(request))
+    }
+
+    async fn legacy_hash(&self, request: Request<proto::LegacyHashRequest>) -> Answer<proto::LegacyHashResponse> {
+        one!(self.hash_one(request))
+    }
+
+    async fn exchange(&self, request: Request<proto::ExchangeRequest>) -> Answer<proto::ExchangeResponse> {
+        one!(self.exchange_one(request))
+    }
+
+    async fn diagnose(&self, request: Request<proto::DiagnoseRequest>) -> Answer<proto::DiagnoseResponse> {
+        one!(self.diagnose_one(request))
+    }
+
+    async fn revoke(&self, request: Request<proto::RevokeRequest>) -> Answer<proto::RevokeResponse> {
+        Err(self.not_implemented("Revoke", &request, Permission::Revoke))
+    }
+
+    async fn restore(&self, request: Request<proto::RestoreRequest>) -> Answer<proto::RestoreResponse> {
+        Err(self.not_implemented("Restore", &request, Permission::Admin))
+    }
+
+    async fn batch_sign(&self, request: Request<proto::BatchSignRequest>) -> Answer<proto::BatchSignResponse> {
+        let results = many!(self.sign_one(request), Permission::Sign, SignResult, proto::sign_result::Outcome);
+        Ok(Response::new(proto::BatchSignResponse { results }))
+    }
+
+    async fn batch_verify(&self, request: Request<proto::BatchVerifyRequest>) -> Answer<proto::BatchVerifyResponse> {
+        let results = many!(self.verify_one(request), Permission::Verify, VerifyResult, proto::verify_result::Outcome);
+        Ok(Response::new(proto::BatchVerifyResponse { results }))
+    }
+
+    async fn batch_legacy_hash(
+        &self,
+        request: Request<proto::BatchLegacyHashRequest>,
+    ) -> Answer<proto::BatchLegacyHashResponse> {
+        let results =
+            many!(self.hash_one(request), Permission::LegacyHash, LegacyHashResult, proto::legacy_hash_result::Outcome);
+        Ok(Response::new(proto::BatchLegacyHashResponse { results }))
+    }
+}

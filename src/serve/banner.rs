@@ -1,0 +1,73 @@
+//! What an operator reads when the server starts and when a configuration is checked.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use time::UtcDateTime;
+
+use super::Options;
+use crate::config::dev::{APPLICATION, SECRETS};
+use crate::config::{Settings, Store};
+
+/// The first lines of a server.
+pub(super) fn started(options: &Options, settings: &Settings, address: SocketAddr, generated: bool) -> String {
+    let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
+    let mut text = format!("countersign {}\nlistening on {scheme}://{address}\n", env!("CARGO_PKG_VERSION"));
+    text.push_str(state(settings));
+    if options.dev && options.config.is_none() {
+        text.push_str(&dev(&format!("{scheme}://{address}"), generated));
+    }
+    text
+}
+
+fn state(settings: &Settings) -> &'static str {
+    match &settings.store {
+        None => "state: in memory; it ends with this process\n",
+        Some(Store::Embedded { .. } | Store::Redis { .. }) => {
+            "state: in memory only, in this version: [store] is checked and not used, and state ends with this process\n"
+        }
+    }
+}
+
+fn dev(address: &str, generated: bool) -> String {
+    let names = SECRETS.join(" and ");
+    let secrets = if generated {
+        format!("generated for this run; set {names} to choose them")
+    } else {
+        format!("from {names}")
+    };
+    format!(
+        "development mode: any local caller may do anything
+application: {APPLICATION} (profile featurebase; JWTs and hashes are accepted)
+secrets: {secrets}
+
+Try, in another terminal:
+
+  export COUNTERSIGN_SERVER={address} COUNTERSIGN_APPLICATION={APPLICATION}
+  countersign sign --user-id 123456 --email user@example.com --attribute plan=Premium
+  countersign verify --jwt \"$(countersign sign --user-id 123456)\"
+  countersign verify --user-id 123456 --user-hash \"$(countersign hash --user-id 123456)\"
+
+"
+    )
+}
+
+/// What a good configuration comes to.
+pub(super) fn checked(settings: &Settings, now: UtcDateTime) -> String {
+    let mut text = String::new();
+    for application in &settings.applications {
+        let until = application.acceptance.hash_until.map_or_else(|| "no end set".to_owned(), |end| end.to_string());
+        // Writing to a String cannot fail.
+        drop(writeln!(
+            text,
+            "{}: profile {}, {} jwt and {} legacy keys, phase {}, hashes until: {until}",
+            application.name,
+            application.profile.name,
+            application.keys.jwt.len(),
+            application.keys.legacy.len(),
+            application.acceptance.phase_at(now).name(),
+        ));
+    }
+    text.push_str("no problems\n");
+    text
+}

@@ -1,0 +1,252 @@
+//! Starts the authority: configuration, log, listener, and an orderly end. The one place that spawns.
+
+mod banner;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+
+use crate::authority::Authority;
+use crate::clock::{Clock as _, System};
+use crate::config::{self, Problem, Settings, Tls, World, dev};
+use crate::grpc::caller::Gate;
+use crate::grpc::proto::DESCRIPTORS;
+use crate::grpc::proto::token_authority_server::TokenAuthorityServer;
+use crate::grpc::rescue::Rescue;
+use crate::grpc::service::Service;
+use crate::limits;
+use crate::pipeline::registry::KINDS;
+use crate::store::Memory;
+
+/// Requests that one connection may have under way; more wait.
+const STREAMS: u32 = 1_024;
+/// Bytes of a request's headers.
+const HEADER_BYTES: u32 = 16 * 1024;
+/// How long a silent connection is kept before it is asked for a sign of life, and how long that may take.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+/// How long requests under way may take after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What `countersign serve` is told.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Development: loopback only, state in memory, any local caller.
+    pub dev: bool,
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// Where to listen, in place of what the configuration says.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Serves until a signal. Exit 0 after an orderly end, 1 for a configuration with problems, 2 where it could not start.
+pub fn run(options: &Options) -> ExitCode {
+    let mut env: BTreeMap<String, String> = environment();
+    let generated = if options.dev && options.config.is_none() { dev::fill_secrets(&mut env) } else { Ok(false) };
+    let settings = match settings(options, &env) {
+        Ok(settings) => settings,
+        Err(problems) => return report(&problems),
+    };
+    let address = options.listen.unwrap_or(settings.server.listen);
+    if options.dev && !address.ip().is_loopback() {
+        return report(&[Problem {
+            file: "command line".to_owned(),
+            key: "--dev".to_owned(),
+            wrong: "listens on loopback only".to_owned(),
+            right: "use 127.0.0.1 or [::1], or a configuration without --dev".to_owned(),
+        }]);
+    }
+    let started = generated.and_then(|generated| {
+        let runtime = tokio::runtime::Runtime::new().context("the runtime")?;
+        runtime.block_on(until_signal(options, settings, address, generated))
+    });
+    match started {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("countersign: cannot serve: {error:#}\n"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Checks a configuration file and says everything that is wrong with it. Exit 1 where anything is.
+pub fn check_config(path: &Path) -> ExitCode {
+    let env = environment();
+    let world = World { env: &env, now: System.now(), kinds: KINDS, dev: false };
+    match config::load(path, world) {
+        Err(problems) => report(&problems),
+        Ok(settings) => {
+            warn(&settings.warnings);
+            say(&banner::checked(&settings, world.now));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn settings(options: &Options, env: &BTreeMap<String, String>) -> Result<Settings, Vec<Problem>> {
+    let world = World { env, now: System.now(), kinds: KINDS, dev: options.dev };
+    match &options.config {
+        Some(path) => config::load(path, world),
+        None if options.dev => config::parse("built-in development configuration", dev::CONFIGURATION, world),
+        None => Err(vec![Problem {
+            file: "command line".to_owned(),
+            key: "--config".to_owned(),
+            wrong: "is missing".to_owned(),
+            right: "name a configuration file, or try things with --dev".to_owned(),
+        }]),
+    }
+}
+
+async fn until_signal(
+    options: &Options,
+    settings: Settings,
+    address: SocketAddr,
+    generated: bool,
+) -> anyhow::Result<()> {
+    log_to_stderr();
+    warn(&settings.warnings);
+    let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
+    let address = listener.local_addr()?;
+    say(&banner::started(options, &settings, address, generated));
+    if settings.callers.is_empty() && !options.dev {
+        tracing::warn!("insecure = true: anyone on this machine may do anything");
+    }
+    let gate = |callers: config::Callers| match (callers.is_empty(), options.dev) {
+        (false, _) => Gate::known(callers),
+        (true, true) => Gate::open("local"),
+        (true, false) => Gate::open("anyone"),
+    };
+    let (server, callers, snapshot) = settings.open().await?;
+    let authority = Arc::new(Authority::new(Arc::new(System), snapshot, Arc::new(Memory::default())));
+    serve(listener, authority, gate(callers), server.tls.as_ref(), signal()).await
+}
+
+/// Serves an authority on a listener until `stop`; then lets what is under way come to its end.
+pub async fn serve(
+    listener: TcpListener,
+    authority: Arc<Authority>,
+    gate: Gate,
+    tls: Option<&Tls>,
+    stop: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    health_reporter.set_serving::<TokenAuthorityServer<Service>>().await;
+    let service =
+        TokenAuthorityServer::new(Service::new(authority)).max_decoding_message_size(limits::REQUEST_BYTES);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let gated = tonic::service::interceptor::InterceptedService::new;
+    let mut server = Server::builder();
+    if let Some(tls) = tls {
+        server = server.tls_config(tls_config(tls)).context("server.tls")?;
+    }
+    let router = server
+        .max_concurrent_streams(STREAMS)
+        .http2_max_header_list_size(HEADER_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .layer(Rescue)
+        .add_service(health)
+        .add_service(gated(reflection().build_v1()?, gate.clone()))
+        // Clients from before the first stable version of reflection ask for this one.
+        .add_service(tonic::service::interceptor::InterceptedService::new(reflection().build_v1alpha()?, gate.clone()))
+        .add_service(tonic::service::interceptor::InterceptedService::new(service, gate));
+    let (drain, drained) = tokio::sync::oneshot::channel::<()>();
+    let stop = async move {
+        stop.await;
+        tracing::info!("Stopping: what is under way comes to its end");
+        health_reporter.set_not_serving::<TokenAuthorityServer<Service>>().await;
+        drop(drain);
+    };
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = router.serve_with_incoming_shutdown(incoming, stop);
+    tokio::select! {
+        ended = serving => ended.context("the listener"),
+        () = overdue(drained) => {
+            tracing::warn!("Stopped with requests still under way");
+            Ok(())
+        }
+    }
+}
+
+async fn overdue(drained: tokio::sync::oneshot::Receiver<()>) {
+    // The sender is dropped when draining begins; either outcome means the same.
+    drop(drained.await);
+    tokio::time::sleep(DRAIN).await;
+}
+
+fn tls_config(tls: &Tls) -> ServerTlsConfig {
+    let config = ServerTlsConfig::new().identity(Identity::from_pem(&tls.cert, tls.key.expose()));
+    match &tls.client_ca {
+        Some(ca) => config.client_ca_root(Certificate::from_pem(ca)),
+        None => config,
+    }
+}
+
+/// Resolves at SIGINT or SIGTERM.
+async fn signal() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("COUNTERSIGN_LOG")
+        .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        subscriber.init();
+    } else {
+        subscriber.json().flatten_event(true).init();
+    }
+}
+
+fn environment() -> BTreeMap<String, String> {
+    // A variable that is not UTF-8 cannot be configuration or a text secret.
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+fn report(problems: &[Problem]) -> ExitCode {
+    let list: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+    let noun = if problems.len() == 1 { "problem" } else { "problems" };
+    say(&format!("{list}{} {noun}\n", problems.len()));
+    ExitCode::FAILURE
+}
+
+fn warn(warnings: &[Problem]) {
+    for warning in warnings {
+        say(&format!("warning: {warning}\n"));
+    }
+}
+
+/// Tells the operator. A standard error that is closed is no reason to stop.
+fn say(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}
