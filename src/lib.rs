@@ -8,6 +8,7 @@ pub mod application;
 pub mod attributes;
 pub mod authority;
 pub mod caller;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod diagnose;

@@ -74,11 +74,6 @@ fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
     }
 }
 
-/// Help as clap styles it, for terminals only.
-pub(super) fn styled(text: &clap::builder::StyledStr) -> String {
-    if in_colour() { text.ansi().to_string() } else { text.to_string() }
-}
-
 /// Whether standard output is a terminal, and its owner likes colours (no-color.org).
 pub(super) fn in_colour() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::help;
+
+/// Below the flags that every client command has.
+const LAST: usize = 100;
+const CREDENTIAL: &str = "Credential";
 
 /// Moves products from HMAC user hashes to short-lived JWTs: the server, and a client for it.
 #[derive(Debug, Parser)]
@@ -56,47 +60,47 @@ pub(super) struct CheckConfig {
 #[derive(Debug, Args)]
 #[command(after_help = help::SIGN)]
 pub(super) struct Sign {
+    /// Says where each claim came from
+    #[arg(long, display_order = LAST)]
+    pub(super) explain: bool,
     #[command(flatten)]
     pub(super) client: Client,
     #[command(flatten)]
     pub(super) who: Who,
     #[command(flatten)]
     pub(super) token: NewToken,
-    /// Says where each claim came from
-    #[arg(long)]
-    pub(super) explain: bool,
 }
 
 /// Judges a JWT or a hash and says what it proves
 #[derive(Debug, Args)]
 #[command(after_help = help::VERIFY)]
 pub(super) struct Verify {
+    /// The audience that the JWT must be for
+    #[arg(long, display_order = LAST)]
+    pub(super) audience: Option<String>,
     #[command(flatten)]
     pub(super) client: Client,
     #[command(flatten)]
     pub(super) proof: Proof,
     #[command(flatten)]
     pub(super) who: Who,
-    /// The audience that the JWT must be for
-    #[arg(long)]
-    pub(super) audience: Option<String>,
 }
 
 /// Makes legacy hashes of a user and of companies
 #[derive(Debug, Args)]
-#[command(after_help = help::HASH)]
+#[command(after_help = help::HASH, group = ArgGroup::new("hashed").required(true).multiple(true))]
 pub(super) struct Hash {
-    #[command(flatten)]
-    pub(super) client: Client,
     /// The user id to hash
-    #[arg(long, required_unless_present_any = ["email", "company_id"])]
+    #[arg(long, group = "hashed")]
     pub(super) user_id: Option<String>,
     /// The e-mail address to hash, where the profile's order comes to it
-    #[arg(long)]
+    #[arg(long, group = "hashed")]
     pub(super) email: Option<String>,
     /// A company id to hash; repeatable
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", group = "hashed")]
     pub(super) company_id: Vec<String>,
+    #[command(flatten)]
+    pub(super) client: Client,
 }
 
 /// Turns a valid hash or JWT into a fresh JWT
@@ -117,21 +121,21 @@ pub(super) struct Exchange {
 #[derive(Debug, Args)]
 #[command(after_help = help::DIAGNOSE)]
 pub(super) struct Diagnose {
+    /// Shows the checks that do not concern this credential, too
+    #[arg(long, display_order = LAST)]
+    pub(super) all: bool,
+    /// The audience that the JWT should be for
+    #[arg(long, display_order = LAST)]
+    pub(super) audience: Option<String>,
+    /// A secret that you believe is the right one, to try; - is standard input. One line end at its end is dropped
+    #[arg(long, value_name = "FILE|-", help_heading = CREDENTIAL, display_order = LAST)]
+    pub(super) suspected_secret_file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) client: Client,
     #[command(flatten)]
     pub(super) proof: Proof,
     #[command(flatten)]
     pub(super) who: Who,
-    /// The audience that the JWT should be for
-    #[arg(long)]
-    pub(super) audience: Option<String>,
-    /// A secret that you believe is the right one, to try; - is standard input. One line end at its end is dropped
-    #[arg(long, value_name = "FILE|-")]
-    pub(super) suspected_secret_file: Option<PathBuf>,
-    /// Shows the checks that do not concern this credential, too
-    #[arg(long)]
-    pub(super) all: bool,
 }
 
 /// Prints the completions for a shell
@@ -220,7 +224,7 @@ pub(super) struct Who {
 
 /// What proves an identity.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Credential")]
+#[command(next_help_heading = CREDENTIAL)]
 pub(super) struct Proof {
     /// The JWT; - is standard input
     #[arg(long, value_name = "TOKEN|-")]
@@ -251,6 +255,7 @@ pub(super) enum Hashed {
 
 /// What the new token is like.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "New token")]
 pub(super) struct NewToken {
     /// How long the token lives [default: the application's `default_ttl_secs`]
     #[arg(long, value_name = "SECONDS")]

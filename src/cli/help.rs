@@ -1,6 +1,6 @@
-//! What stands below `--help`: examples that work against `countersign serve --dev`, and the environment.
+//! What stands below `--help`: examples that work against `countersign serve --dev`, and the environment. A paragraph is
+//! one line here: the terminal breaks it.
 
-/// For the command as a whole.
 pub(super) const TOP: &str = "\
 Example:
   countersign serve --dev &
@@ -23,8 +23,8 @@ Examples:
   countersign serve --dev
   countersign serve --config /etc/countersign/countersign.toml
 
-COUNTERSIGN_LOG says what is logged, such as info or countersign=debug. COUNTERSIGN__SERVER__LISTEN and the like replace
-single keys of [server], [store] and [audit].";
+COUNTERSIGN_LOG says what is logged, such as info or countersign=debug. \
+COUNTERSIGN__SERVER__LISTEN and the like replace single keys of [server], [store] and [audit].";
 
 pub(super) const CHECK_CONFIG: &str = "\
 Example:
@@ -34,19 +34,22 @@ Exit status: 0 nothing wrong (there may be warnings), 1 problems found.";
 
 pub(super) const SIGN: &str = "\
 Example:
-  countersign sign --application demo --user-id 123456 --email user@example.com --name 'User Name' \\
-    --attribute plan=Premium --company '{\"id\": \"987654321\", \"name\": \"Business Inc. 23\", \"monthly_spend\": 500}'
+  countersign sign --application demo --user-id 123456 --email user@example.com \\
+    --attribute plan=Premium --company '{\"id\": \"987654321\", \"name\": \"Business Inc. 23\"}'
 
-Standard output holds the token alone, everything else is on standard error. COUNTERSIGN_TOKEN or --token-file makes you
-known to the server. Exit status: 0 signed, 2 not signed.";
+Standard output holds the token alone, everything else is on standard error. \
+COUNTERSIGN_TOKEN or --token-file makes you known to the server.
+
+Exit status: 0 signed, 2 not signed.";
 
 pub(super) const VERIFY: &str = "\
 Examples:
   countersign verify --application demo --jwt - < token.txt
   countersign verify --application demo --email user@example.com --user-hash HASH
 
-Beside a hash, the user flags say what it was made over; beside a JWT they are what your page sends outside it. An
-ID=HASH is split at its first `=`. COUNTERSIGN_TOKEN or --token-file makes you known to the server.
+Beside a hash, the user flags say what it was made over; beside a JWT they are what your page sends outside it. \
+An ID=HASH is split at its first `=`. COUNTERSIGN_TOKEN or --token-file makes you known to the server.
+
 Exit status: 0 accepted, 1 refused, 2 could not judge.";
 
 pub(super) const HASH: &str = "\
@@ -54,25 +57,30 @@ Examples:
   countersign hash --application demo --email user@example.com
   countersign hash --application demo --company-id 987654321
 
-Standard output holds the user's hash alone; company hashes asked for beside it are on standard error, as
-`company ID HASH`. Without a user, standard output holds the company hashes, one a line, in the order asked for. --json
-answers with all of them. COUNTERSIGN_TOKEN or --token-file makes you known to the server.
+Standard output holds the user's hash alone; company hashes asked for beside it are on standard error, as \
+`company ID HASH`. Without a user, standard output holds the company hashes, one a line, in the order asked for. \
+--json answers with all of them. COUNTERSIGN_TOKEN or --token-file makes you known to the server.
+
 Exit status: 0 made, 2 not made.";
 
 pub(super) const EXCHANGE: &str = "\
 Example:
   countersign exchange --application demo --email user@example.com --user-hash HASH
 
-Only what the credential proves is signed. Standard output holds the new token alone, everything else is on standard
+Only what the credential proves is signed. Standard output holds the new token alone, everything else is on standard \
 error. COUNTERSIGN_TOKEN or --token-file makes you known to the server.
+
 Exit status: 0 signed, 1 refused, 2 could not judge.";
 
 pub(super) const DIAGNOSE: &str = "\
 Example:
-  countersign diagnose --application demo --email user@example.com --user-hash HASH --suspected-secret-file secret.txt
+  countersign diagnose --application demo --email user@example.com --user-hash HASH \\
+    --suspected-secret-file secret.txt
 
-Nothing is consumed, counted or remembered, and the suspected secret is kept nowhere. COUNTERSIGN_TOKEN or --token-file
-makes you known to the server. Exit status: 0 nothing wrong, 1 problems found, 2 could not judge.";
+Nothing is consumed, counted or remembered, and the suspected secret is kept nowhere. \
+COUNTERSIGN_TOKEN or --token-file makes you known to the server.
+
+Exit status: 0 nothing wrong, 1 problems found, 2 could not judge.";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

@@ -47,10 +47,10 @@ pub(super) fn drop_line_end(bytes: &mut Vec<u8>) {
 
 /// Nothing longer than a request is of use; an endless file is a mistake.
 fn read(from: impl Read) -> io::Result<Vec<u8>> {
-    const MOST: u64 = limits::REQUEST as u64;
+    const MOST: u64 = limits::REQUEST_BYTES as u64;
     let mut bytes = Vec::new();
     let length = from.take(MOST + 1).read_to_end(&mut bytes)?;
-    if length > limits::REQUEST {
+    if length > limits::REQUEST_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is over 4 MiB"));
     }
     Ok(bytes)
@@ -79,6 +79,6 @@ mod tests {
     #[test]
     fn what_is_longer_than_a_request_is_refused() {
         assert!(read(io::repeat(0)).is_err());
-        assert_eq!(read(io::repeat(0).take(limits::REQUEST as u64)).map(|bytes| bytes.len()).ok(), Some(limits::REQUEST));
+        assert_eq!(read(io::repeat(0).take(limits::REQUEST_BYTES as u64)).map(|bytes| bytes.len()).ok(), Some(limits::REQUEST_BYTES));
     }
 }

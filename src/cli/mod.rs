@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: &Command) -> ExitCode {
     match command {
-        Command::Serve(serve) => serve::run(serve::Options {
+        Command::Serve(serve) => serve::run(&serve::Options {
             dev: serve.dev,
             config: serve.config.clone(),
             listen: serve.listen,
@@ -68,7 +68,7 @@ fn conclude(json: bool, result: Result<Answer, Trouble>) -> ExitCode {
 fn misuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     let text = error.render();
     if !error.use_stderr() {
-        return Answer::done(answer::styled(&text), String::new()).tell();
+        return Answer::done(text.to_string(), String::new()).tell();
     }
     if arguments.iter().any(|argument| argument == "--json") {
         let line = text.to_string();

@@ -20,7 +20,7 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
-const fn is_unsafe(character: char) -> bool {
+fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }

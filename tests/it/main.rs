@@ -1,0 +1,23 @@
+//! Countersign as its users see it: over the wire, from the command line, against what other implementations made.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on should stop, and a table may be long"
+)]
+
+mod callers;
+mod exchange;
+mod harness;
+mod hostile;
+mod profiles;
+mod reasons;
+mod sign;
+mod verify_hash;
+mod verify_jwt;
