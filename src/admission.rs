@@ -39,7 +39,7 @@ pub fn admit(application: &Application, format: &JwtFormat, identity: &Identity)
         } else if !gives(&application.users.rule(field)) {
             found.add(Reason::RequestInvalid, place, NOT_THE_CALLERS);
         } else if let (Some(max), Some(text)) = (format.max_chars.get(&field), identity.text(field))
-            && text.chars().count() > *max
+            && !format.takes(field, text)
         {
             found.add(Reason::RequestInvalid, place, &format!("at most {max} characters in this profile"));
         }
@@ -51,6 +51,9 @@ pub fn admit(application: &Application, format: &JwtFormat, identity: &Identity)
         }
         for (index, company) in identity.companies.iter().enumerate() {
             let place = format!("identity.companies[{index}]");
+            if identity.companies.iter().take(index).any(|other| other.id == company.id) {
+                found.add(Reason::RequestInvalid, format!("{place}.id"), "an earlier company has it too");
+            }
             self::company(&mut found, &place, company, company_format, &application.companies);
         }
     }
@@ -127,8 +130,32 @@ pub fn complete(application: &Application, format: &JwtFormat, identity: &Identi
     for (name, attribute) in &users.custom {
         if attribute.rule.required && !identity.attributes.contains_key(name) {
             let from = attribute.rule.from.iter().cloned().collect();
-            return Err(missing(name, vec![format!("identity.attributes.{name}")], from));
+            return Err(missing(&format.attribute_name(name), vec![format!("identity.attributes.{name}")], from));
         }
+    }
+    writable(application, format, identity)
+}
+
+/// Refuses what could be signed and would then be refused, or would lose something on the way: what the caller asserts
+/// was judged before, so it came from a source, or stands in the credential that is exchanged.
+fn writable(application: &Application, format: &JwtFormat, identity: &Identity) -> Result<(), Refusal> {
+    let wrong = |field: Field| {
+        let sourced = application.users.rule(field).from.iter().any(|origin| *origin != Origin::Caller);
+        if sourced {
+            return Refusal::SourceFailed(Reason::SourceMalformed);
+        }
+        Refusal::Verdict(Refused::claim(Reason::ClaimTypeInvalid, format.claim_name(field)))
+    };
+    for field in Field::ALL {
+        if identity.text(field).is_some_and(|text| !format.takes(field, text)) {
+            return Err(wrong(field));
+        }
+    }
+    let companies = &identity.companies;
+    let ids: BTreeSet<&str> = companies.iter().map(|company| company.id.as_str()).collect();
+    let single = format.company.as_ref().is_some_and(|company| company.single);
+    if ids.len() < companies.len() || (single && companies.len() > 1) {
+        return Err(wrong(Field::Companies));
     }
     Ok(())
 }

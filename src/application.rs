@@ -9,7 +9,7 @@ use time::{Duration, UtcDateTime};
 use crate::acceptance::{Acceptance, END_NOTICE};
 use crate::attributes::Attributes;
 use crate::caller::Caller;
-use crate::identity::Privileged;
+use crate::identity::{Identity, Privileged};
 use crate::pipeline::Source;
 use crate::profile::{HashFormat, JwtFormat, Profile};
 use crate::refusal::{Notice, NoticeCode, Reason, Refusal, Refused};
@@ -61,6 +61,11 @@ impl Application {
         }
         let format = self.profile.jwt.as_ref();
         format.zip(self.keys.signing_at(now)).ok_or_else(|| precondition(Reason::NoSigningKey))
+    }
+
+    /// Refuses an identity with a privileged identifier.
+    pub fn refuse_privileged(&self, identity: &Identity) -> Result<(), Refusal> {
+        if self.privileged.covers_any(identity) { Err(Reason::SubjectPrivileged.into()) } else { Ok(()) }
     }
 
     /// The hash format and the key that hashes now, where this application may issue hashes now.

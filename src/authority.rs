@@ -8,45 +8,31 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use time::UtcDateTime;
 
-use crate::acceptance::{Credential, END_NOTICE, Fact, Question, Scope, Verdict, first_segment};
+use crate::acceptance::{Credential, END_NOTICE, Fact};
 use crate::admission;
-use crate::application::{Application, Snapshot, key_notices};
+use crate::application::{Snapshot, key_notices};
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::diagnose::{Case, diagnose};
-use crate::identity::{Company, Identity, Subject};
-use crate::mint::{self, Grant, Provenance};
+use crate::hearing::Hearing;
+use crate::identity::{Identity, Subject};
+use crate::mint::{self, Grant};
 use crate::observe::events;
 use crate::order::{
     Accepted, DiagnoseOrder, Diagnosis, ExchangeOrder, HashOrder, Hashed, LegacyProof, Outcome, Proof, Proven, SignOrder,
     Signed, VerifyOrder, notable,
 };
 use crate::pipeline::{self, Base};
-use crate::profile::HashFormat;
-use crate::refusal::{Notice, NoticeCode, Reason, Refusal, Refused};
+use crate::refusal::{Notice, NoticeCode, Reason, Refusal};
 use crate::split::split;
-use crate::store::{FactKey, Facts};
-use crate::token::keys::LegacyKey;
-use crate::token::{jwt, legacy};
+use crate::store::Facts;
+use crate::token::legacy;
 
 /// The service.
 pub struct Authority {
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
     facts: Arc<dyn Facts>,
-}
-
-/// What a credential is judged in: one application, one caller, one instant. Collects what is worth knowing on the way.
-#[derive(Debug)]
-pub struct Hearing<'a> {
-    /// The application.
-    pub application: &'a Application,
-    /// Who asks.
-    pub caller: &'a Caller,
-    /// The present instant.
-    pub now: UtcDateTime,
-    /// Worth knowing besides the verdict.
-    pub notices: Vec<Notice>,
 }
 
 impl fmt::Debug for Authority {
@@ -71,13 +57,13 @@ impl Authority {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(caller, &order.application)?;
         let (format, key) = application.signing_at(now)?;
-        refuse_privileged(application, &order.identity).map_err(|_verdict| Refusal::Privileged)?;
+        application.refuse_privileged(&order.identity).map_err(|_verdict| Refusal::Privileged)?;
         admission::admit(application, format, &order.identity)?;
         let grant = Grant::of(application, order.ttl, &order.audience, now)?;
         let base = Base::Asserted(&order.identity);
         let assembled = pipeline::assemble(application, &snapshot.sources, base).await?;
         // Again, on the identifiers that will stand in the token: a source may have brought one.
-        refuse_privileged(application, &assembled.identity).map_err(|_verdict| Refusal::Privileged)?;
+        application.refuse_privileged(&assembled.identity).map_err(|_verdict| Refusal::Privileged)?;
         admission::complete(application, format, &assembled.identity)?;
         let token = mint::mint(format, key, &assembled.identity, &grant, None)?;
         let mut notices = assembled.notices;
@@ -140,7 +126,7 @@ impl Authority {
             let proof = self.judge(&mut hearing, &credential).await?;
             let (provenance, grant) = mint::session(application, &proof, grant, now)?;
             let assembled = pipeline::assemble(application, &snapshot.sources, Base::Proven(&proof.verified)).await?;
-            refuse_privileged(application, &assembled.identity)?;
+            application.refuse_privileged(&assembled.identity)?;
             admission::complete(application, format, &assembled.identity).map_err(Refusal::of_proven)?;
             let minted = mint::mint(format, key, &assembled.identity, &grant, Some(provenance));
             let token = minted.map_err(Refusal::of_proven)?;
@@ -221,7 +207,7 @@ impl Authority {
         if hashed.into_iter().any(|value| application.privileged.covers(value)) {
             return Err(Reason::SubjectPrivileged.into());
         }
-        refuse_privileged(application, &order.asserted)?;
+        application.refuse_privileged(&order.asserted)?;
         let fact = self.fact(hearing, &order.client, &subject).await;
         hearing.accept(Credential::Hash(&subject, fact), &order.client)?;
         if !companies.is_empty() {
@@ -255,131 +241,4 @@ impl Authority {
             }
         }
     }
-}
-
-impl<'a> Hearing<'a> {
-    fn judge_jwt(&mut self, order: &VerifyOrder, token: &str) -> Result<Proof, Refusal> {
-        let Application { profile, keys, expected, users, companies, .. } = self.application;
-        let format = profile.jwt.as_ref().ok_or(Reason::AlgorithmNotAllowed)?;
-        let weak = |any: bool| any.then(|| NoticeCode::WeakKey.into());
-        let narrowed = expected.narrowed_to(&order.audience);
-        let token = match jwt::verify(token, &keys.jwt, format, &narrowed, (users, companies), self.now) {
-            Ok(token) => token,
-            Err(refused) => {
-                notable(&mut self.notices, weak(keys.jwt.iter().any(|key| key.is_weak())));
-                return Err(refused.into());
-            }
-        };
-        notable(&mut self.notices, key_notices(token.key.is_weak(), token.key.validity, self.now));
-        let verified = token.read.identity;
-        for kind in crate::identity::SubjectKind::ALL {
-            let (proven, said) = (verified.identifier(kind), order.asserted.identifier(kind));
-            if proven.zip(said).is_some_and(|(proven, said)| proven != said) {
-                return Err(Reason::IdentityMismatch.into());
-            }
-        }
-        refuse_privileged(self.application, &verified)?;
-        refuse_privileged(self.application, &order.asserted)?;
-        self.accept(Credential::Jwt, &order.client)?;
-        if token.times.expires_at.is_none() {
-            self.notices.push(NoticeCode::NoExpiry.into());
-        }
-        Ok(Proof {
-            verified,
-            key_id: token.key.id.clone(),
-            credential: Proven::Jwt {
-                provenance: Provenance::read(&token.claims, format)?,
-                token_id: token.token_id,
-                claims_json: token.claims_json,
-                times: token.times,
-                undeclared: token.read.undeclared,
-            },
-        })
-    }
-
-    /// Shape, identifier, HMAC, companies: whose hash it is, by which key.
-    fn authenticate_hash(
-        &mut self,
-        order: &VerifyOrder,
-        proof: &LegacyProof,
-    ) -> Result<(Subject, &'a LegacyKey, Vec<Company>), Refusal> {
-        let Application { profile, keys, acceptance, .. } = self.application;
-        let Some(format) = profile.hash.as_ref() else { return Err(Reason::HashNoLongerAccepted.into()) };
-        if proof.user_hash.is_empty() {
-            return Err(Reason::CredentialMissing.into());
-        }
-        let digest = legacy::read(&proof.user_hash, format.digest)?;
-        let subject = hashed_subject(format, proof, &order.asserted)?;
-        if keys.legacy.is_empty() {
-            // The policy is the better answer where it has one: nobody keeps the keys of a scheme that has ended.
-            self.accept(Credential::Hash(&subject, Fact::None), &order.client)?;
-            return Err(Reason::KeyUnknown.into());
-        }
-        let used = legacy::verify(&keys.legacy, &subject.value, &digest, self.now);
-        let companies = companies(format, &keys.legacy, proof, self.now);
-        let weak = used.as_ref().map_or_else(|_| keys.legacy.iter().any(|key| key.hmac.is_weak()), |key| key.hmac.is_weak());
-        let validity = used.as_ref().map(|key| key.validity).unwrap_or_default();
-        notable(&mut self.notices, key_notices(weak, validity, self.now));
-        let key = used?;
-        notable(&mut self.notices, acceptance.hash_notices(&self.caller.name, self.caller.steering(&order.client), self.now));
-        Ok((subject, key, companies?))
-    }
-
-    fn accept(&self, credential: Credential<'_>, client: &str) -> Result<(), Refusal> {
-        let question = Question {
-            application: &self.application.name,
-            credential,
-            caller: &self.caller.name,
-            client: self.caller.steering(client),
-            now: self.now,
-        };
-        match self.application.acceptance.judge(&question) {
-            Verdict::Accept => Ok(()),
-            Verdict::Refuse(reason) => Err(reason.into()),
-            Verdict::StoreNeeded => Err(Refusal::StoreUnavailable),
-        }
-    }
-
-    /// Whose facts the ratchet turns on; none where there is no ratchet.
-    fn fact_key<'k>(&'k self, client: &'k str, subject: &'k Subject) -> Option<FactKey<'k>> {
-        let client = match self.application.acceptance.ratchet?.scope {
-            Scope::Subject => "",
-            Scope::SubjectAndClient => self.caller.steering(client).map_or("", first_segment),
-        };
-        Some(FactKey { application: &self.application.name, subject, client })
-    }
-}
-
-/// The identifier that the hash was made over: the one that was named, else the first of the format's order that was
-/// sent. There is no fallback to the next one.
-fn hashed_subject(format: &HashFormat, proof: &LegacyProof, asserted: &Identity) -> Result<Subject, Refusal> {
-    if proof.hashed.is_some_and(|kind| !format.order.contains(&kind)) {
-        return Err(Refusal::field("legacy.hashed", "this application's profile does not hash this identifier"));
-    }
-    let mut order = proof.hashed.as_ref().map_or(format.order.as_slice(), std::slice::from_ref).iter();
-    let found = order.find_map(|kind| Some(Subject { kind: *kind, value: asserted.identifier(*kind)?.to_owned() }));
-    let names = || proof.hashed.map_or_else(|| "user_id or email".to_owned(), |kind| kind.name().to_owned());
-    found.ok_or_else(|| Refused::claim(Reason::ClaimMissing, names()).into())
-}
-
-/// The companies whose hashes are all genuine. They hold their id and nothing else: that is all a hash proves.
-fn companies(
-    format: &HashFormat,
-    keys: &[LegacyKey],
-    proof: &LegacyProof,
-    now: UtcDateTime,
-) -> Result<Vec<Company>, Refusal> {
-    if !format.companies && !proof.company_hashes.is_empty() {
-        return Err(Refusal::field("legacy.company_hashes", "this application's profile has no company hashes"));
-    }
-    let genuine = |(id, hash): &(String, String)| {
-        let digest = legacy::read(hash, format.digest)?;
-        legacy::verify(keys, id, &digest, now)?;
-        Ok(Company { id: id.clone(), ..Company::default() })
-    };
-    proof.company_hashes.iter().map(genuine).collect()
-}
-
-fn refuse_privileged(application: &Application, identity: &Identity) -> Result<(), Refusal> {
-    if application.privileged.covers_any(identity) { Err(Reason::SubjectPrivileged.into()) } else { Ok(()) }
 }

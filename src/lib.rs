@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod diagnose;
 pub mod grpc;
+pub mod hearing;
 pub mod identity;
 pub mod json;
 pub mod limits;

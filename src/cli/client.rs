@@ -1,6 +1,7 @@
 //! The connection to the server: its address, TLS, who calls, and how long to wait.
 
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -93,13 +94,23 @@ fn endpoint(server: &str, connection: &Connection, input: &mut Input) -> anyhow:
     }
     let mut tls = ClientTlsConfig::new();
     tls = match &connection.ca {
-        Some(path) => tls.ca_certificate(Certificate::from_pem(input.bytes("--ca", path)?)),
+        Some(path) => tls.ca_certificate(Certificate::from_pem(pem("--ca", path, "CERTIFICATE", input)?)),
         None => tls.with_native_roots(),
     };
     if let (Some(cert), Some(key)) = (&connection.cert, &connection.key) {
-        tls = tls.identity(Identity::from_pem(input.bytes("--cert", cert)?, input.bytes("--key", key)?));
+        tls = tls.identity(Identity::from_pem(
+            pem("--cert", cert, "CERTIFICATE", input)?,
+            pem("--key", key, "PRIVATE KEY", input)?,
+        ));
     }
     endpoint.tls_config(tls).context("the certificates cannot be used")
+}
+
+/// What is no PEM would count as an empty list, and every server as one that cannot be trusted.
+fn pem(flag: &'static str, path: &Path, label: &str, input: &mut Input) -> anyhow::Result<String> {
+    let text = input.text(flag, path)?;
+    ensure!(text.contains(label), "{flag}: {} holds no `{label}` in PEM", path.display());
+    Ok(text)
 }
 
 /// The caller's token; a file that is named goes before the variable.
@@ -134,7 +145,9 @@ mod tests {
 
     #[test]
     fn an_address_may_leave_the_scheme_out() -> anyhow::Result<()> {
-        for (given, meant) in [("localhost:7400", "http://localhost:7400/"), ("http://[::1]:7400", "http://[::1]:7400/")] {
+        for (given, meant) in
+            [("localhost:7400", "http://localhost:7400/"), ("http://[::1]:7400", "http://[::1]:7400/")]
+        {
             let endpoint = endpoint(&address(given), &connection(given), &mut Input::default())?;
             assert_eq!(endpoint.uri().to_string(), meant);
         }

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn one_line_end_is_dropped_and_no_more() {
-        for (given, kept) in [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a \n", " a "), ("\n", "")] {
+        for (given, kept) in [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), (" a \n", " a "), ("\n", "")]
+        {
             let mut bytes = given.as_bytes().to_vec();
             drop_line_end(&mut bytes);
             assert_eq!(bytes, kept.as_bytes(), "{given:?}");
@@ -79,6 +80,9 @@ mod tests {
     #[test]
     fn what_is_longer_than_a_request_is_refused() {
         assert!(read(io::repeat(0)).is_err());
-        assert_eq!(read(io::repeat(0).take(limits::REQUEST_BYTES as u64)).map(|bytes| bytes.len()).ok(), Some(limits::REQUEST_BYTES));
+        assert_eq!(
+            read(io::repeat(0).take(limits::REQUEST_BYTES as u64)).map(|bytes| bytes.len()).ok(),
+            Some(limits::REQUEST_BYTES)
+        );
     }
 }

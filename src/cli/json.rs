@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn a_message_is_read_and_written_by_the_mapping() -> anyhow::Result<()> {
-        let text = r#"{"userId": "u1", "created_at": "2025-05-06T12:00:00Z", "attributes": {"b": 1, "a": [1.5, null, true]}}"#;
+        let text =
+            r#"{"userId": "u1", "created_at": "2025-05-06T12:00:00Z", "attributes": {"b": 1, "a": [1.5, null, true]}}"#;
         let identity: proto::Identity = parse("Identity", text)?;
         assert_eq!(
             line("Identity", &identity)?,

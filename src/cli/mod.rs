@@ -39,11 +39,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: &Command) -> ExitCode {
     match command {
-        Command::Serve(serve) => serve::run(&serve::Options {
-            dev: serve.dev,
-            config: serve.config.clone(),
-            listen: serve.listen,
-        }),
+        Command::Serve(serve) => {
+            serve::run(&serve::Options { dev: serve.dev, config: serve.config.clone(), listen: serve.listen })
+        }
         Command::CheckConfig(check) => serve::check_config(&check.config),
         Command::Sign(sign) => conclude(sign.client.json, commands::sign(sign)),
         Command::Verify(verify) => conclude(verify.client.json, commands::verify(verify)),

@@ -15,11 +15,7 @@ const END: &str = "\u{1b}[0m";
 pub(super) fn diagnosed(response: &DiagnoseResponse, all: bool, as_json: bool) -> Result<Answer, Trouble> {
     let failed = response.findings.iter().any(|finding| result(finding) == FindingResult::Failed);
     let wrong = failed || response.verdict != i32::from(Reason::Unspecified);
-    let output = if as_json {
-        json::line("DiagnoseResponse", response)?
-    } else {
-        text(response, all, in_colour())
-    };
+    let output = if as_json { json::line("DiagnoseResponse", response)? } else { text(response, all, in_colour()) };
     Ok(if wrong { Answer::refused(output, String::new()) } else { Answer::done(output, String::new()) })
 }
 
@@ -66,7 +62,12 @@ mod tests {
     use super::*;
 
     fn finding(check: &str, result: FindingResult, message: &str, remedy: &str) -> Finding {
-        Finding { check: check.to_owned(), result: result.into(), message: message.to_owned(), remedy: remedy.to_owned() }
+        Finding {
+            check: check.to_owned(),
+            result: result.into(),
+            message: message.to_owned(),
+            remedy: remedy.to_owned(),
+        }
     }
 
     fn response() -> DiagnoseResponse {

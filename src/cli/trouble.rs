@@ -78,12 +78,14 @@ impl Trouble {
             trouble
                 .hint("Nothing listens there. Start a server to try things with: countersign serve --dev")
                 .hint("Or name another one with --server or COUNTERSIGN_SERVER.")
-        } else if server.starts_with("https:") {
-            trouble
-                .hint("If the server's certificate is of an authority of your own, name that with --ca.")
-                .hint("If the server has no TLS, say http:// in --server.")
-        } else {
+        } else if !server.starts_with("https:") {
             trouble.hint("If the server has TLS, say https:// in --server; 7400 is the usual port of gRPC.")
+        } else if cause.contains("InvalidContentType") {
+            trouble.hint("The server has no TLS there: say http:// in --server.")
+        } else if cause.contains("UnknownIssuer") {
+            trouble.hint("If the server's certificate is of an authority of your own, name that with --ca.")
+        } else {
+            trouble.hint("If the server wants a certificate of yours, give --cert and --key.")
         }
     }
 
@@ -176,7 +178,9 @@ fn hints(code: Code, reason: &str, with_token: bool) -> Vec<String> {
         return vec![hint.to_owned()];
     }
     if code == Code::Unimplemented && reason.is_empty() {
-        return vec!["Is this Countersign's gRPC address, and not that of health and metrics, or another server?".to_owned()];
+        return vec![
+            "Is this Countersign's gRPC address, and not that of health and metrics, or another server?".to_owned(),
+        ];
     }
     Reason::ALL.iter().filter(|known| known.name() == reason).map(|known| known.remedy().to_owned()).collect()
 }

@@ -90,7 +90,7 @@ fn tokens(application: &Table<'_>, profile: &Profile) -> Expected {
             default_ttl: seconds(DEFAULT_TTL_SECS.min(longest)),
         },
         issuer: None,
-        audiences: Vec::new(),
+        audiences: format.map(|format| format.audiences.clone()).unwrap_or_default(),
     };
     if let Some(table) = application.table("tokens") {
         let times = &mut expected.times;
@@ -114,7 +114,7 @@ fn tokens(application: &Table<'_>, profile: &Profile) -> Expected {
             table.problem("one_time", "needs a store that keeps state, which this version does not have", "remove it");
         }
         expected.issuer = table.text("issuer");
-        expected.audiences = table.texts("audiences");
+        audiences(&table, &mut expected.audiences);
         table.done();
     }
     let needs = |presence: fn(&crate::profile::JwtFormat) -> Presence| {
@@ -127,6 +127,22 @@ fn tokens(application: &Table<'_>, profile: &Profile) -> Expected {
         application.problem("tokens.audiences", "is missing", "the profile requires it: whom the tokens are for");
     }
     expected
+}
+
+/// The audiences that are written go before those that the profile fixes, and can only be some of them.
+fn audiences(table: &Table<'_>, expected: &mut Vec<String>) {
+    let written = table.texts("audiences");
+    if !expected.is_empty() && table.has("audiences") {
+        let right = format!("some of {}, or remove it", expected.join(", "));
+        if written.is_empty() {
+            table.problem("audiences", "is empty, and the profile fixes the audiences", &right);
+        } else if written.iter().any(|audience| !expected.contains(audience)) {
+            table.problem("audiences", "has one that the profile does not have", &right);
+        }
+    }
+    if table.has("audiences") {
+        *expected = written;
+    }
 }
 
 fn exchange(application: &Table<'_>) -> Exchange {

@@ -37,7 +37,7 @@ pub(super) fn users(
             }
             None => {
                 let from = from(table, name, sources);
-                let place = format.map(|f| (f.reserves(name), f.attributes.is_some() || f.attribute_claims.contains_key(name)));
+                let place = format.map(|format| (format.reserves(name), format.has_place_for(name)));
                 if let Some(attribute) = custom(table, name, from, place) {
                     check_required(table, &attribute.rule, sources);
                     attributes.custom.insert(name.clone(), attribute);
@@ -62,7 +62,7 @@ pub(super) fn companies(application: &Table<'_>, format: Option<&JwtFormat>, use
         }
         let from = if origins.is_empty() { list.clone() } else { origins };
         let place = format.map(|company| {
-            let here = company.is_some_and(|company| company.attributes.is_some());
+            let here = company.is_some_and(|company| company.has_place_for(name));
             (company.is_some_and(|company| company.reserves(name)), here)
         });
         if let Some(attribute) = custom(table, name, from, place) {

@@ -42,11 +42,13 @@ impl<'t> Table<'t> {
         Self { tree, dict, found, path: String::new(), read: RefCell::new(BTreeSet::new()) }
     }
 
-    /// The path of a key in this table.
+    /// The path of a key in this table; a dotted one that is not written here is the path of a key below.
     pub(super) fn path(&self, key: &str) -> String {
-        let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        let key = if bare { key.to_owned() } else { format!("{key:?}") };
-        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
+        let segments: Vec<&str> = if self.has(key) { vec![key] } else { key.split('.').collect() };
+        let bare = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-[]".contains(&b));
+        let quoted = segments.into_iter().map(|key| if bare(key) { key.to_owned() } else { format!("{key:?}") });
+        let path = quoted.collect::<Vec<_>>().join(".");
+        if self.path.is_empty() { path } else { format!("{}.{path}", self.path) }
     }
 
     fn note(&self, key: &str, wrong: &str, right: &str) -> Problem {

@@ -79,7 +79,8 @@ pub(super) fn read(root: &Table<'_>, world: World<'_>, callers: &Callers) -> Ser
             insecure
         }
     };
-    if callers.is_empty() && !insecure && !world.dev {
+    // A caller that was written and is broken has been reported already.
+    if callers.is_empty() && root.tables("callers").is_empty() && !insecure && !world.dev {
         root.problem(
             "callers",
             "is missing: nobody could call",
@@ -177,7 +178,7 @@ pub(super) fn store(root: &Table<'_>, world: World<'_>, has_pseudonym_secret: bo
 
 /// The built-in profiles and those of the operator's own directory.
 pub(super) fn profiles(root: &Table<'_>) -> BTreeMap<String, Profile> {
-    let mut profiles = Profile::built_in().unwrap_or_default();
+    let mut profiles = built_in(root, Profile::built_in());
     let Some(server) = root.table("server") else { return profiles };
     let Some(directory) = server.file("profiles") else { return profiles };
     let files = match std::fs::read_dir(&directory) {
@@ -207,11 +208,38 @@ pub(super) fn profiles(root: &Table<'_>) -> BTreeMap<String, Profile> {
     profiles
 }
 
+/// Without them no application could have its profile: that they are broken is the answer, not what follows from it.
+fn built_in(root: &Table<'_>, read: Result<BTreeMap<String, Profile>, Invalid>) -> BTreeMap<String, Profile> {
+    read.unwrap_or_else(|invalid| {
+        let wrong = format!("cannot be judged: of the formats that come with the binary, {invalid}");
+        root.problem("applications", &wrong, "this build of countersign is broken: use another");
+        BTreeMap::new()
+    })
+}
+
 /// Whether only this machine can reach the address.
 #[must_use]
 pub const fn is_loopback(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_loopback(),
         IpAddr::V6(ip) => ip.is_loopback(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{file, reader};
+    use super::*;
+
+    #[test]
+    fn a_broken_built_in_profile_is_a_problem() -> Result<(), Vec<super::super::Problem>> {
+        let tree = file::parse("countersign.toml", "", &BTreeMap::new())?;
+        let found = reader::Found::default();
+        let profiles = built_in(&tree.root(&found), Err(Invalid::Meaning("profile x: jwt.algorithms needs one".to_owned())));
+        assert!(profiles.is_empty());
+        let (problems, _) = found.into_parts();
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(matches!(texts.as_slice(), [one] if one.contains("profile x: jwt.algorithms needs one")), "{texts:?}");
+        Ok(())
     }
 }

@@ -30,8 +30,14 @@ pub(super) fn judge(case: &Case<'_>, format: &JwtFormat, opened: &Opened) -> Jud
     let key = named.and_then(|kid| case.application.keys.jwt.iter().find(|key| key.kid == *kid));
     match key {
         Some(key) if key.algorithm != algorithm => {
-            let what = format!("The key that `kid` names is for {}, and the token says another algorithm.", key.algorithm.name());
-            Judged::failed(Mistake::new(what, format!("Sign with {}, or name the key that signed.", key.algorithm.name())))
+            let what = format!(
+                "The key that `kid` names is for {}, and the token says another algorithm.",
+                key.algorithm.name()
+            );
+            Judged::failed(Mistake::new(
+                what,
+                format!("Sign with {}, or name the key that signed.", key.algorithm.name()),
+            ))
         }
         Some(_) | None => Judged::passed(format!("{} is allowed.", algorithm.name())),
     }
@@ -75,7 +81,10 @@ fn not_allowed(case: &Case<'_>, format: &JwtFormat, name: &str) -> String {
 }
 
 fn is_encryption(name: &str) -> bool {
-    name == "dir" || ["RSA-OAEP", "RSA1_5", "ECDH-ES", "PBES2", "A128", "A192", "A256"].iter().any(|known| name.starts_with(known))
+    name == "dir"
+        || ["RSA-OAEP", "RSA1_5", "ECDH-ES", "PBES2", "A128", "A192", "A256"]
+            .iter()
+            .any(|known| name.starts_with(known))
 }
 
 fn looks_like_hmac(name: &str) -> bool {

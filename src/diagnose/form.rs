@@ -15,7 +15,6 @@ use crate::{json, limits};
 pub(super) struct Opened {
     /// What is left without its wrapping.
     pub(super) text: String,
-    pub(super) header: Map<String, Value>,
     pub(super) algorithm: Option<String>,
     pub(super) kid: Option<String>,
     /// What may have been signed; first what should have been.
@@ -54,7 +53,8 @@ pub(super) fn judge(case: &Case<'_>, text: &str) -> (Judged, Option<Opened>) {
 
 /// What it is if it is no token.
 fn no_token(case: &Case<'_>, text: &str) -> Option<Mistake> {
-    let again = "Check that the variable that should hold the token is set and awaited, then send the token as it was signed.";
+    let again =
+        "Check that the variable that should hold the token is set and awaited, then send the token as it was signed.";
     if text.is_empty() {
         return Some(Mistake::new("The token is empty. An empty token never falls back to the hash.", again));
     }
@@ -66,7 +66,10 @@ fn no_token(case: &Case<'_>, text: &str) -> Option<Mistake> {
     }
     if text.contains("-----BEGIN") {
         let what = "It is a key in PEM form, not a token. If the key is private, it has left its place.";
-        return Some(Mistake::new(what, "Sign with the key on your server and send what comes out. Replace a key that was sent."));
+        return Some(Mistake::new(
+            what,
+            "Sign with the key on your server and send what comes out. Replace a key that was sent.",
+        ));
     }
     if text.starts_with('{') {
         let what = "It is the claims themselves as JSON, not signed.";
@@ -149,7 +152,6 @@ fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Opened> {
         text: text.to_owned(),
         algorithm: text_of("alg"),
         kid: text_of("kid"),
-        header: header_object,
         inputs,
         payload: payload_bytes,
         signature: signature_bytes.unwrap_or_default(),
@@ -157,7 +159,11 @@ fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Opened> {
 }
 
 /// What home-made signing takes for the signing input.
-fn other_inputs((header, payload): (&str, &str), header_bytes: Option<&[u8]>, payload_bytes: Option<&[u8]>) -> Vec<Vec<u8>> {
+fn other_inputs(
+    (header, payload): (&str, &str),
+    header_bytes: Option<&[u8]>,
+    payload_bytes: Option<&[u8]>,
+) -> Vec<Vec<u8>> {
     let bare = |part: &str| part.trim_end_matches('=').replace('+', "-").replace('/', "_");
     let mut inputs = vec![format!("{}.{}", bare(header), bare(payload)).into_bytes(), payload.as_bytes().to_vec()];
     if let (Some(header), Some(payload)) = (header_bytes, payload_bytes) {
@@ -204,7 +210,10 @@ fn header_mistakes(header: &Map<String, Value>, mistakes: &mut Vec<Mistake>) {
     }
     for name in ["alg", "kid", "typ"] {
         if header.get(name).is_some_and(|value| !value.is_string()) {
-            mistakes.push(Mistake::new(format!("`{name}` in the header is not text."), format!("Write `{name}` as a string.")));
+            mistakes.push(Mistake::new(
+                format!("`{name}` in the header is not text."),
+                format!("Write `{name}` as a string."),
+            ));
         }
     }
 }

@@ -174,7 +174,8 @@ fn examine(case: &Case<'_>) -> Vec<Finding> {
     };
     checks.push(policy::privileged(case, judging));
     checks.push(policy::acceptance(case, judging));
-    let mut findings: Vec<Finding> = CHECKS.into_iter().zip(checks).map(|(check, judged)| judged.named(check)).collect();
+    let mut findings: Vec<Finding> =
+        CHECKS.into_iter().zip(checks).map(|(check, judged)| judged.named(check)).collect();
     findings.push(suspected.named(SUSPECTED));
     findings
 }
@@ -218,8 +219,7 @@ fn examine_token(case: &Case<'_>, text: &str) -> ([Judged; 11], Judged) {
         let unread = || Judged::inconclusive("Cannot be told before the payload can be read: see token.payload.");
         let (times, issuer, audience) = (unread(), unread(), unread());
         let (claims, companies, identity) = (unread(), unread(), unread());
-        let checks =
-            [form, algorithm, key, signature, payload, times, issuer, audience, claims, companies, identity];
+        let checks = [form, algorithm, key, signature, payload, times, issuer, audience, claims, companies, identity];
         return (checks, suspected);
     };
     let checks = [
@@ -285,10 +285,9 @@ const fn check_of(reason: Reason) -> Option<&'static str> {
         Reason::AlgorithmNotAllowed => Some("token.algorithm"),
         Reason::KeyUnknown | Reason::KeyRetired | Reason::KeyNotYetValid => Some("token.key"),
         Reason::SignatureInvalid => Some("token.signature"),
-        Reason::TokenExpired
-        | Reason::TokenNotYetValid
-        | Reason::IssuedInFuture
-        | Reason::LifetimeTooLong => Some("token.times"),
+        Reason::TokenExpired | Reason::TokenNotYetValid | Reason::IssuedInFuture | Reason::LifetimeTooLong => {
+            Some("token.times")
+        }
         Reason::IssuerMismatch => Some("token.issuer"),
         Reason::AudienceMismatch => Some("token.audience"),
         Reason::ClaimMissing | Reason::ClaimTypeInvalid => Some("token.claims"),

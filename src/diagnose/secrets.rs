@@ -76,7 +76,8 @@ fn own<'a>(case: &Case<'a>, purpose: Purpose) -> impl Iterator<Item = (Holder<'a
         Material::Hmac(hmac) => Some((Holder::Own(Purpose::Jwt, key.id.as_str()), hmac.secret().clone())),
         Material::Pair(_) => None,
     });
-    let legacy = keys.legacy.iter().map(|key| (Holder::Own(Purpose::Legacy, key.id.as_str()), key.hmac.secret().clone()));
+    let legacy =
+        keys.legacy.iter().map(|key| (Holder::Own(Purpose::Legacy, key.id.as_str()), key.hmac.secret().clone()));
     in_order(purpose, jwt.take(KEYS).collect(), legacy.take(KEYS).collect())
 }
 
@@ -217,17 +218,17 @@ const CHANGES: [Change; 27] = [
     Change { how: "in double quotes", remedy: QUOTES, make: |s| Some([b"\"", s, b"\""].concat()) },
     Change { how: "in single quotes", remedy: QUOTES, make: |s| Some([b"'", s, b"'"].concat()) },
     Change { how: "without the quotes around it", remedy: QUOTES, make: unquoted },
-    Change {
-        how: "decoded from hexadecimal digits",
-        remedy: AS_IT_IS,
-        make: |s| hex::decode(s.trim_ascii()).ok(),
-    },
+    Change { how: "decoded from hexadecimal digits", remedy: AS_IT_IS, make: |s| hex::decode(s.trim_ascii()).ok() },
     Change {
         how: "decoded from base64",
         remedy: AS_IT_IS,
         make: |s| wrapping::base64(std::str::from_utf8(s.trim_ascii()).ok()?),
     },
-    Change { how: "as the text of its hexadecimal digits", remedy: DECODE, make: |s| Some(hex::encode(s).into_bytes()) },
+    Change {
+        how: "as the text of its hexadecimal digits",
+        remedy: DECODE,
+        make: |s| Some(hex::encode(s).into_bytes()),
+    },
     Change {
         how: "as the text of its hexadecimal digits in upper case",
         remedy: DECODE,
@@ -239,7 +240,11 @@ const CHANGES: [Change; 27] = [
         remedy: DECODE,
         make: |s| Some(STANDARD_NO_PAD.encode(s).into_bytes()),
     },
-    Change { how: "as the text of its base64url", remedy: DECODE, make: |s| Some(URL_SAFE_NO_PAD.encode(s).into_bytes()) },
+    Change {
+        how: "as the text of its base64url",
+        remedy: DECODE,
+        make: |s| Some(URL_SAFE_NO_PAD.encode(s).into_bytes()),
+    },
     Change {
         how: "as the text of its base64url with padding",
         remedy: DECODE,
@@ -278,9 +283,8 @@ const CHANGES: [Change; 27] = [
 
 fn unquoted(secret: &[u8]) -> Option<Vec<u8>> {
     let trimmed = secret.trim_ascii();
-    let inner = [b'"', b'\'', b'`']
-        .into_iter()
-        .find_map(|quote| trimmed.strip_prefix(&[quote])?.strip_suffix(&[quote]))?;
+    let inner =
+        [b'"', b'\'', b'`'].into_iter().find_map(|quote| trimmed.strip_prefix(&[quote])?.strip_suffix(&[quote]))?;
     Some(inner.to_vec()).filter(|inner| !inner.is_empty())
 }
 
@@ -290,6 +294,8 @@ fn utf_16(secret: &[u8]) -> Option<Vec<u8>> {
 
 /// As `encodeURIComponent` writes it, all but a few marks.
 pub(super) fn percent_encoded(text: &[u8]) -> Vec<u8> {
-    let keep = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'!' | b'*' | b'\'' | b'(' | b')');
+    let keep = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'!' | b'*' | b'\'' | b'(' | b')')
+    };
     text.iter().flat_map(|byte| if keep(*byte) { vec![*byte] } else { format!("%{byte:02X}").into_bytes() }).collect()
 }

@@ -1,11 +1,11 @@
 //! Which key the token names, and whose key signed it.
 
+use super::Case;
 use super::algorithm;
 use super::form::Opened;
 use super::judged::{Judged, Mistake, joined, named, span};
-use super::secrets::{self, Holder, Purpose};
+use super::secrets::{self, Purpose};
 use super::signer::{By, Signer, Written};
-use super::Case;
 use crate::profile::{JwtFormat, Kid};
 use crate::refusal::Reason;
 use crate::token::algorithm::{Algorithm, Family};
@@ -74,7 +74,9 @@ fn kid(case: &Case<'_>, format: &JwtFormat, opened: &Opened, by: Option<&JwtKey>
     let right = || {
         by.map_or_else(
             || "Write the `kid` of the application's key into the header.".to_owned(),
-            |key| format!("The signature fits the key `{0}`: write its `kid`, `{1}`, into the header.", key.id, key.kid),
+            |key| {
+                format!("The signature fits the key `{0}`: write its `kid`, `{1}`, into the header.", key.id, key.kid)
+            },
         )
     };
     let said = match (format.kid, &opened.kid) {
@@ -106,11 +108,17 @@ fn kid(case: &Case<'_>, format: &JwtFormat, opened: &Opened, by: Option<&JwtKey>
 pub(super) fn outside(case: &Case<'_>, validity: Validity, made: &str) -> Option<Mistake> {
     match (validity.stage_at(case.now), validity) {
         (Stage::Retired, Validity { retire_at: Some(end), .. }) => Some(Mistake::new(
-            format!("The {made} was made with a key of this application that was retired {} ago.", span(case.now - end)),
+            format!(
+                "The {made} was made with a key of this application that was retired {} ago.",
+                span(case.now - end)
+            ),
             "Use the application's current key, and make what you keep in caches anew.",
         )),
         (Stage::NotYetValid, Validity { not_before: Some(start), .. }) => Some(Mistake::new(
-            format!("The {made} was made with a key of this application that is valid in {} only.", span(start - case.now)),
+            format!(
+                "The {made} was made with a key of this application that is valid in {} only.",
+                span(start - case.now)
+            ),
             "Use the application's current key until then.",
         )),
         (Stage::Retired | Stage::NotYetValid | Stage::Valid, _) => None,
@@ -187,7 +195,10 @@ fn unknown(case: &Case<'_>, format: &JwtFormat, opened: &Opened) -> Mistake {
     let said = opened.algorithm.as_deref().and_then(Algorithm::named);
     if let Some((said, whole)) = said.and_then(|said| Some((said, bytes(said)?))).filter(|(_, whole)| length < *whole) {
         return Mistake::new(
-            format!("The signature has {length} bytes, and one by {} has {whole}: the token is cut short.", said.name()),
+            format!(
+                "The signature has {length} bytes, and one by {} has {whole}: the token is cut short.",
+                said.name()
+            ),
             "Send all of the token. A database column, a cookie or a log may have cut it.",
         );
     }
@@ -221,14 +232,5 @@ const fn bytes(algorithm: Algorithm) -> Option<usize> {
         Algorithm::HS512 | Algorithm::ES256 | Algorithm::EdDSA => Some(64),
         Algorithm::ES384 => Some(96),
         Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 | Algorithm::PS256 => Some(256),
-    }
-}
-
-/// Whether the suspected secret is what signed.
-pub(super) const fn is_suspected(signer: &Signer<'_>) -> bool {
-    match &signer.by {
-        By::SuspectedPair => true,
-        By::Secret(candidate) => matches!(candidate.holder, Holder::Suspected),
-        By::Key(_) | By::OtherKey(_) => false,
     }
 }

@@ -52,7 +52,12 @@ pub(super) fn find<'a>(case: &'a Case<'a>, opened: &Opened) -> Option<Signer<'a>
     }
     let own = case.application.keys.jwt.iter();
     if let Some(key) = own.clone().find(|key| key.verifies(input, &opened.signature)) {
-        return Some(Signer { by: By::Key(key), algorithm: key.algorithm, written: Written::AsItShould, exact_input: true });
+        return Some(Signer {
+            by: By::Key(key),
+            algorithm: key.algorithm,
+            written: Written::AsItShould,
+            exact_input: true,
+        });
     }
     if let Some(raw) = from_der(&opened.signature)
         && let Some(key) = own.clone().find(|key| key.algorithm.family() == Family::Ec && key.verifies(input, &raw))
@@ -107,7 +112,8 @@ fn by_secret<'a>(case: &'a Case<'a>, opened: &Opened) -> Option<Signer<'a>> {
 /// Whether the suspected secret signed it, and how it had to be changed.
 pub(super) fn by_suspected<'a>(case: &Case<'_>, opened: &Opened) -> Option<Candidate<'a>> {
     let forms = forms(opened);
-    secrets::suspected(case).find(|candidate| opened.inputs.iter().any(|input| fits(&candidate.secret, input, &forms).is_some()))
+    secrets::suspected(case)
+        .find(|candidate| opened.inputs.iter().any(|input| fits(&candidate.secret, input, &forms).is_some()))
 }
 
 /// What the signature's bytes can be read as, each with the algorithms whose digest it might be.

@@ -76,7 +76,8 @@ pub(super) fn peel(text: &str, layers: &[&[Layer]], readable: impl Fn(&str) -> b
             break;
         }
         let mut outer = layers.iter().copied().flatten();
-        let Some((rest, what, remedy)) = outer.find_map(|(take, what, remedy)| Some((take(&text)?, what, remedy))) else {
+        let Some((rest, what, remedy)) = outer.find_map(|(take, what, remedy)| Some((take(&text)?, what, remedy)))
+        else {
             break;
         };
         mistakes.push(Mistake::new(*what, *remedy));
@@ -87,8 +88,9 @@ pub(super) fn peel(text: &str, layers: &[&[Layer]], readable: impl Fn(&str) -> b
 
 /// Base64 as leniently as it can be read: either alphabet, padded or not, whatever the last bits are.
 pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
-    let lenient =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
+    let lenient = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
     let url_safe: String = text
         .chars()
         .map(|c| match c {
@@ -110,7 +112,10 @@ fn blanks(text: &str) -> Option<String> {
 }
 
 fn invisible(text: &str) -> Option<String> {
-    let is = |c: char| matches!(c, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{ad}') || (c.is_control() && !c.is_whitespace());
+    let is = |c: char| {
+        matches!(c, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{ad}')
+            || (c.is_control() && !c.is_whitespace())
+    };
     changed(text, text.replace(is, ""))
 }
 

@@ -2,9 +2,18 @@
 //! cannot be said here needs a better language here, never code of its own.
 //!
 //! `docs/profiles.md` describes the language; `profiles/*.toml` are the formats that come with the binary. This file
-//! holds the language, `write.rs` and `read.rs` the two directions.
+//! holds the language, `check.rs` what it may not say, `places.rs` where claims lie, `write.rs` and `read.rs` the two directions.
 
+mod check;
+#[cfg(test)]
+mod check_tests;
+#[cfg(test)]
+mod laws;
+mod places;
 mod read;
+#[cfg(test)]
+mod tests;
+mod undeclared;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,6 +117,9 @@ pub struct JwtFormat {
     /// `aud`.
     #[serde(default)]
     pub audience: Presence,
+    /// The audiences that the format fixes; empty where the application names its own.
+    #[serde(default)]
+    pub audiences: Vec<String>,
     /// `exp`.
     #[serde(default)]
     pub expiry: Presence,
@@ -163,6 +175,9 @@ pub struct CompanyFormat {
     pub claims: BTreeMap<CompanyField, String>,
     /// Where custom attributes live: `[]` is the company itself. Absent: a company has none.
     pub attributes: Option<Path>,
+    /// Custom attributes that live elsewhere in the company.
+    #[serde(default)]
+    pub attribute_claims: BTreeMap<String, Path>,
     /// The fields that must be there.
     #[serde(default)]
     pub require: BTreeSet<CompanyField>,
@@ -180,6 +195,9 @@ pub enum CompanyField {
 }
 
 impl CompanyField {
+    /// Every field.
+    pub const ALL: [Self; 4] = [Self::Id, Self::Name, Self::MonthlySpend, Self::CreatedAt];
+
     /// The neutral name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -256,6 +274,10 @@ impl Path {
     pub fn name(&self) -> String {
         self.0.join(".")
     }
+
+    fn members(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
 }
 
 fn provenance() -> String {
@@ -281,7 +303,15 @@ pub enum Invalid {
 impl Profile {
     /// The formats that come with the binary.
     pub fn built_in() -> Result<BTreeMap<String, Self>, Invalid> {
-        BUILT_IN.iter().map(|(name, text)| Ok(((*name).to_owned(), Self::parse(name, text)?))).collect()
+        Self::parse_all(BUILT_IN)
+    }
+
+    fn parse_all(texts: &[(&str, &str)]) -> Result<BTreeMap<String, Self>, Invalid> {
+        let parse = |(name, text): &(&str, &str)| {
+            let parsed = Self::parse(name, text).map_err(|invalid| Invalid::Meaning(format!("profile {name}: {invalid}")));
+            Ok(((*name).to_owned(), parsed?))
+        };
+        texts.iter().map(parse).collect()
     }
 
     /// Reads a profile.
@@ -293,81 +323,6 @@ impl Profile {
         name.clone_into(&mut profile.name);
         profile.check()?;
         Ok(profile)
-    }
-
-    fn check(&self) -> Result<(), Invalid> {
-        let require = |holds: bool, what: &str| {
-            if holds { Ok(()) } else { Err(Invalid::Meaning(what.to_owned())) }
-        };
-        require(self.hash.is_some() || self.jwt.is_some(), "needs [hash], [jwt] or both")?;
-        if let Some(hash) = &self.hash {
-            require(!hash.order.is_empty(), "hash.order needs at least one of user_id, email")?;
-        }
-        let Some(jwt) = &self.jwt else { return Ok(()) };
-        require(!jwt.algorithms.is_empty(), "jwt.algorithms needs at least one")?;
-        require(
-            jwt.claims.values().all(|path| !path.0.is_empty() && path.0.iter().all(|m| !m.is_empty())),
-            "jwt.claims: a claim's path needs at least one member, none empty",
-        )?;
-        require(
-            jwt.require.iter().chain(&jwt.exactly_one).flatten().all(|field| jwt.claims.contains_key(field)),
-            "jwt.require and jwt.exactly_one may name only fields that jwt.claims has",
-        )?;
-        require(
-            jwt.claims.contains_key(&Field::Companies) == jwt.company.is_some(),
-            "jwt.claims.companies and [jwt.company] need each other",
-        )?;
-        require(
-            jwt.company.as_ref().is_none_or(|company| company.claims.contains_key(&CompanyField::Id)),
-            "jwt.company.claims needs id",
-        )?;
-        require(
-            !jwt.claims.contains_key(&Field::UserId) || !jwt.constants.contains_key(&jwt.provenance),
-            "jwt.constants must not hold jwt.provenance",
-        )
-    }
-}
-
-impl JwtFormat {
-    /// Whether the name, where custom attributes live, is taken: by RFC 7519, by the format, or by Countersign.
-    #[must_use]
-    pub fn reserves(&self, name: &str) -> bool {
-        let here = self.attributes.as_ref().map_or(&[][..], |path| &path.0);
-        let taken = |path: &Path| path.0.strip_prefix(here).and_then(<[String]>::first).is_some_and(|m| m == name);
-        REGISTERED.contains(&name)
-            || name == self.provenance
-            || self.constants.contains_key(name)
-            || self.token_id.as_deref() == Some(name)
-            || self.expiry_text.as_deref() == Some(name)
-            || self.claims.get(&Field::UserId).is_some_and(|path| path.0.as_slice() == [name.to_owned()])
-            || self.claims.values().any(taken)
-    }
-
-    /// The claim that names a token: the format's own, else `jti`.
-    #[must_use]
-    pub fn token_id_claim(&self) -> &str {
-        self.token_id.as_deref().unwrap_or("jti")
-    }
-
-    /// The claim of a neutral field, for messages.
-    #[must_use]
-    pub fn claim_name(&self, field: Field) -> String {
-        self.claims.get(&field).map_or_else(|| field.name().to_owned(), Path::name)
-    }
-
-    /// The claims of a group of fields, for messages.
-    #[must_use]
-    pub fn group_name(&self, group: &[Field]) -> String {
-        group.iter().map(|field| self.claim_name(*field)).collect::<Vec<_>>().join(" or ")
-    }
-}
-
-impl CompanyFormat {
-    /// Whether the name, where a company's custom attributes live, is taken.
-    #[must_use]
-    pub fn reserves(&self, name: &str) -> bool {
-        self.attributes.as_ref().is_some_and(|path| path.0.is_empty())
-            && self.claims.values().any(|claim| claim == name)
     }
 }
 

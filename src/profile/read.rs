@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, UtcDateTime};
 
-use super::{CompanyField, CompanyFormat, JwtFormat, Path, REGISTERED, TimeFormat};
+use super::{CompanyField, CompanyFormat, JwtFormat, Path, TimeFormat};
 use crate::attributes::Attributes;
 use crate::identity::{Company, Field, Identity};
 use crate::refusal::{Reason, Refused};
@@ -35,15 +35,11 @@ impl JwtFormat {
         }
         for field in Field::ALL {
             let Some(path) = self.claims.get(&field) else { continue };
-            let Some(value) = get(claims, &path.0)? else { continue };
+            let Some(value) = get(claims, &path.0, "")? else { continue };
             self.read_field(field, value, companies, &mut read)?;
         }
-        self.read_attributes(claims, users, &mut read)?;
-        for name in claims.keys() {
-            if !self.is_known(name, users) {
-                read.undeclared.push(name.clone());
-            }
-        }
+        self.read_attributes(claims, users, &mut read.identity)?;
+        read.undeclared.extend(self.undeclared(claims, users));
         self.check_required(&read.identity, users)?;
         Ok(read)
     }
@@ -52,12 +48,14 @@ impl JwtFormat {
         let wrong = || Refused::claim(Reason::ClaimTypeInvalid, self.claim_name(field));
         match field {
             Field::UserId | Field::Email => {
-                let text = value.as_str().filter(|text| is_identifier(text)).ok_or_else(wrong)?;
+                let text = value.as_str().filter(|text| is_identifier(text) && self.takes(field, text));
+                let text = text.ok_or_else(wrong)?;
                 set(&mut read.identity, field, text);
             }
             Field::Name | Field::ProfilePicture | Field::Locale => {
                 if !value.is_null() {
-                    let text = value.as_str().filter(|text| !text.contains('\0')).ok_or_else(wrong)?;
+                    let text = value.as_str().filter(|text| !text.contains('\0') && self.takes(field, text));
+                    let text = text.ok_or_else(wrong)?;
                     set(&mut read.identity, field, text);
                 }
             }
@@ -68,71 +66,52 @@ impl JwtFormat {
             }
             Field::Companies => {
                 if let (false, Some(format)) = (value.is_null(), &self.company) {
-                    let list = match value {
-                        Value::Array(list) if !format.single => list.as_slice(),
-                        Value::Object(_) if format.single => std::slice::from_ref(value),
-                        Value::Null
-                        | Value::Bool(_)
-                        | Value::Number(_)
-                        | Value::String(_)
-                        | Value::Array(_)
-                        | Value::Object(_) => return Err(wrong()),
-                    };
-                    if list.len() > limits::COMPANIES {
-                        return Err(wrong());
-                    }
-                    for company in list {
-                        let company = company.as_object().ok_or_else(wrong)?;
-                        let company = format.read(company, self, companies, &mut read.undeclared)?;
-                        read.identity.companies.push(company);
-                    }
+                    self.read_companies(format, value, companies, read)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn read_attributes(&self, claims: &Claims, declared: &Attributes, read: &mut Read) -> Result<(), Refused> {
-        for (name, attribute) in &declared.custom {
-            let Some(path) = self.attribute_path(name) else { continue };
-            let Some(value) = get(claims, &path)?.filter(|value| !value.is_null()) else { continue };
-            if !attribute.kind.fits(value) || json::holds_nul(value) {
-                return Err(Refused::claim(Reason::ClaimTypeInvalid, name.as_str()));
-            }
-            read.identity.attributes.insert(name.clone(), value.clone());
-        }
-        // What lies among nested attributes undeclared; in the payload itself `read` reports it.
-        let Some(Path(here)) = self.attributes.as_ref().filter(|path| !path.0.is_empty()) else { return Ok(()) };
-        let Some(found) = get(claims, here)? else { return Ok(()) };
-        let Value::Object(found) = found else {
-            return if found.is_null() {
-                Ok(())
-            } else {
-                Err(Refused::claim(Reason::ClaimTypeInvalid, here.join(".")))
-            };
+    fn read_companies(
+        &self,
+        format: &CompanyFormat,
+        value: &Value,
+        declared: &Attributes,
+        read: &mut Read,
+    ) -> Result<(), Refused> {
+        let name = self.claim_name(Field::Companies);
+        let wrong = || Refused::claim(Reason::ClaimTypeInvalid, name.as_str());
+        let list = match value {
+            Value::Array(list) if !format.single => list.as_slice(),
+            Value::Object(_) if format.single => std::slice::from_ref(value),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => return Err(wrong()),
         };
-        for name in found.keys() {
-            if !declared.custom.contains_key(name) && !self.reserves(name) {
-                read.undeclared.push(format!("{}.{name}", here.join(".")));
+        if list.len() > limits::COMPANIES {
+            return Err(wrong());
+        }
+        for company in list {
+            let members = company.as_object().ok_or_else(wrong)?;
+            let company = format.read(members, self, declared)?;
+            if read.identity.companies.iter().any(|known| known.id == company.id) {
+                // Two companies of one id may contradict each other, and nothing says which one is true.
+                return Err(wrong());
             }
+            format.undeclared(members, declared, &format!("companies[{}].", company.id), &mut read.undeclared);
+            read.identity.companies.push(company);
         }
         Ok(())
     }
 
-    /// Whether a member of the payload is one that the format or the application knows.
-    fn is_known(&self, name: &str, declared: &Attributes) -> bool {
-        let starts = |path: &Path| path.0.first().is_some_and(|first| first == name);
-        REGISTERED.contains(&name)
-            || name == self.provenance
-            || name == self.token_id_claim()
-            || self.expiry_text.as_deref() == Some(name)
-            || self.constants.contains_key(name)
-            || self.claims.values().any(starts)
-            || self.attributes.as_ref().is_some_and(starts)
-            || declared
-                .custom
-                .keys()
-                .any(|custom| self.attribute_path(custom).is_some_and(|path| path.first().is_some_and(|f| f == name)))
+    fn read_attributes(&self, claims: &Claims, declared: &Attributes, identity: &mut Identity) -> Result<(), Refused> {
+        check_place(claims, self.attributes.as_ref(), "")?;
+        let path = |name| self.attribute_path(name);
+        read_attributes(claims, declared, path, "", &mut identity.attributes)
     }
 
     fn check_required(&self, identity: &Identity, declared: &Attributes) -> Result<(), Refused> {
@@ -156,7 +135,7 @@ impl JwtFormat {
         }
         for (name, attribute) in &declared.custom {
             if attribute.rule.required && !identity.attributes.contains_key(name) {
-                return Err(missing(name.clone()));
+                return Err(missing(self.attribute_name(name)));
             }
         }
         Ok(())
@@ -164,13 +143,7 @@ impl JwtFormat {
 }
 
 impl CompanyFormat {
-    fn read(
-        &self,
-        claims: &Claims,
-        jwt: &JwtFormat,
-        declared: &Attributes,
-        undeclared: &mut Vec<String>,
-    ) -> Result<Company, Refused> {
+    fn read(&self, claims: &Claims, jwt: &JwtFormat, declared: &Attributes) -> Result<Company, Refused> {
         let list = jwt.claim_name(Field::Companies);
         let mut company = Company::default();
         for (field, claim) in &self.claims {
@@ -207,45 +180,47 @@ impl CompanyFormat {
                 return Err(missing(name_of(*field)));
             }
         }
-        self.read_attributes(claims, &list, declared, &mut company, undeclared)?;
-        Ok(company)
-    }
-
-    fn read_attributes(
-        &self,
-        claims: &Claims,
-        list: &str,
-        declared: &Attributes,
-        company: &mut Company,
-        undeclared: &mut Vec<String>,
-    ) -> Result<(), Refused> {
-        let wrong = |what: &str| Refused::claim(Reason::ClaimTypeInvalid, format!("{list}.{what}"));
-        let members = match &self.attributes {
-            None => None,
-            Some(Path(here)) if here.is_empty() => Some(claims),
-            Some(Path(here)) => match get(claims, here)? {
-                None | Some(Value::Null) => None,
-                Some(value) => Some(value.as_object().ok_or_else(|| wrong(&here.join(".")))?),
-            },
-        };
-        for (name, value) in members.into_iter().flatten() {
-            match declared.custom.get(name) {
-                _ if self.reserves(name) => {}
-                None => undeclared.push(format!("companies[{}].{name}", company.id)),
-                Some(_) if value.is_null() => {}
-                Some(attribute) if attribute.kind.fits(value) && !json::holds_nul(value) => {
-                    company.attributes.insert(name.clone(), value.clone());
-                }
-                Some(_) => return Err(wrong(name)),
-            }
-        }
+        let prefix = format!("{list}.");
+        check_place(claims, self.attributes.as_ref(), &prefix)?;
+        read_attributes(claims, declared, |name| self.attribute_path(name), &prefix, &mut company.attributes)?;
         for (name, attribute) in &declared.custom {
             if attribute.rule.required && !company.attributes.contains_key(name) {
-                return Err(Refused::claim(Reason::ClaimMissing, format!("{list}.{name}")));
+                let path = self.attribute_path(name).map_or_else(|| name.clone(), |path| path.join("."));
+                return Err(missing(&path));
             }
         }
-        Ok(())
+        Ok(company)
     }
+}
+
+/// The place of custom attributes is an object, whether or not any of them is looked for.
+fn check_place(claims: &Claims, here: Option<&Path>, prefix: &str) -> Result<(), Refused> {
+    let Some(here) = here else { return Ok(()) };
+    match get(claims, &here.0, prefix)? {
+        None | Some(Value::Null | Value::Object(_)) => Ok(()),
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            Err(Refused::claim(Reason::ClaimTypeInvalid, format!("{prefix}{}", here.name())))
+        }
+    }
+}
+
+/// Takes the attributes that are declared from where they lie; one of another type is refused by the name of its claim.
+fn read_attributes<'p>(
+    claims: &Claims,
+    declared: &'p Attributes,
+    path: impl Fn(&'p str) -> Option<Vec<&'p str>>,
+    prefix: &str,
+    into: &mut Claims,
+) -> Result<(), Refused> {
+    for (name, attribute) in &declared.custom {
+        let Some(path) = path(name) else { continue };
+        let Some(value) = get(claims, &path, prefix)?.filter(|value| !value.is_null()) else { continue };
+        if !attribute.kind.fits(value) || json::holds_nul(value) {
+            return Err(Refused::claim(Reason::ClaimTypeInvalid, format!("{prefix}{}", path.join("."))));
+        }
+        into.insert(name.clone(), value.clone());
+    }
+    Ok(())
 }
 
 impl TimeFormat {
@@ -267,16 +242,22 @@ fn integral(value: &Value) -> Option<i64> {
 }
 
 /// The member at the path; an error where something on the way is no object.
-fn get<'c>(claims: &'c Claims, path: &[String]) -> Result<Option<&'c Value>, Refused> {
-    let Some((first, rest)) = path.split_first() else { return Ok(None) };
-    match (claims.get(first), rest) {
-        (found, []) => Ok(found),
-        (None | Some(Value::Null), _) => Ok(None),
-        (Some(Value::Object(next)), rest) => get(next, rest),
-        (Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)), _) => {
-            Err(Refused::claim(Reason::ClaimTypeInvalid, first.as_str()))
-        }
+fn get<'c, M: AsRef<str>>(claims: &'c Claims, path: &[M], prefix: &str) -> Result<Option<&'c Value>, Refused> {
+    let Some((last, way)) = path.split_last() else { return Ok(None) };
+    let mut members = claims;
+    let mut name = prefix.to_owned();
+    for member in way {
+        name.push_str(member.as_ref());
+        members = match members.get(member.as_ref()) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Object(next)) => next,
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                return Err(Refused::claim(Reason::ClaimTypeInvalid, name));
+            }
+        };
+        name.push('.');
     }
+    Ok(members.get(last.as_ref()))
 }
 
 fn is_identifier(text: &str) -> bool {

@@ -5,7 +5,7 @@ use time::UtcDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
-use super::{CompanyField, CompanyFormat, JwtFormat, Path, TimeFormat};
+use super::{CompanyField, CompanyFormat, JwtFormat, TimeFormat};
 use crate::identity::{Company, Field, Identity};
 
 /// ISO 8601 with three fractional digits, as JavaScript's `Date` writes it.
@@ -31,16 +31,6 @@ impl JwtFormat {
             }
         }
         claims
-    }
-
-    /// Where the custom attribute of that name is written.
-    pub(super) fn attribute_path(&self, name: &str) -> Option<Vec<String>> {
-        if let Some(Path(path)) = self.attribute_claims.get(name) {
-            return Some(path.clone());
-        }
-        let mut path = self.attributes.as_ref()?.0.clone();
-        path.push(name.to_owned());
-        Some(path)
     }
 
     fn field(&self, field: Field, identity: &Identity) -> Option<Value> {
@@ -74,10 +64,8 @@ impl CompanyFormat {
                 claims.insert(claim.clone(), value);
             }
         }
-        if let Some(Path(here)) = &self.attributes {
-            for (name, value) in &company.attributes {
-                let mut path = here.clone();
-                path.push(name.clone());
+        for (name, value) in &company.attributes {
+            if let Some(path) = self.attribute_path(name) {
                 put(&mut claims, &path, value.clone());
             }
         }
@@ -99,13 +87,13 @@ impl TimeFormat {
 }
 
 /// Sets the member at the path, making objects on the way.
-fn put(claims: &mut Map<String, Value>, path: &[String], value: Value) {
+fn put<M: AsRef<str>>(claims: &mut Map<String, Value>, path: &[M], value: Value) {
     let Some((first, rest)) = path.split_first() else { return };
     if rest.is_empty() {
-        claims.insert(first.clone(), value);
+        claims.insert(first.as_ref().to_owned(), value);
         return;
     }
-    let next = claims.entry(first.clone()).or_insert_with(|| Value::Object(Map::new()));
+    let next = claims.entry(first.as_ref()).or_insert_with(|| Value::Object(Map::new()));
     if let Value::Object(next) = next {
         put(next, rest, value);
     }

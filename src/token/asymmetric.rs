@@ -240,7 +240,10 @@ fn rsa_der(jwk: &Map<String, Value>) -> Result<Zeroizing<Vec<u8>>, Unusable> {
 }
 
 fn rsa_pair(private: EncodingKey) -> Result<(EncodingKey, DecodingKey), Unusable> {
-    let pair = RsaKeyPair::from_der(private.as_bytes()).map_err(|_ignored| Unusable::Algorithm)?;
+    let pair = RsaKeyPair::from_der(private.as_bytes()).map_err(|rejected| match rejected.to_string().as_str() {
+        "TooSmall" => Unusable::Short,
+        _ => Unusable::Algorithm,
+    })?;
     let public = rsa_public(&RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key()))?;
     Ok((private, public))
 }

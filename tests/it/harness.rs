@@ -1,6 +1,7 @@
 //! A real server on a free port, with a clock that stands where the test puts it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use countersign::authority::Authority;
@@ -131,6 +132,20 @@ impl Setup {
     }
 
     pub async fn start(self) -> Running {
+        let (address, clock, stop) = self.serve().await;
+        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let client = TokenAuthorityClient::new(channel.clone());
+        Running { client, channel, clock, _stop: stop }
+    }
+
+    /// Serves until the test ends, for clients that connect in their own way.
+    pub async fn listen(self) -> SocketAddr {
+        let (address, _, stop) = self.serve().await;
+        std::mem::forget(stop);
+        address
+    }
+
+    async fn serve(self) -> (SocketAddr, Arc<Fixed>, tokio::sync::oneshot::Sender<()>) {
         let settings = self.check().unwrap_or_else(|problems| panic!("{problems:#?}"));
         let clock = Arc::new(Fixed::at(UtcDateTime::from_unix_timestamp(self.now).unwrap()));
         let (server, callers, snapshot) = settings.open().await.unwrap();
@@ -143,9 +158,7 @@ impl Setup {
             let stopped = async { drop(stopped.await) };
             serve(listener, authority, Gate::known(callers), server.tls.as_ref(), stopped).await.unwrap();
         });
-        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        let client = TokenAuthorityClient::new(channel.clone());
-        Running { client, channel, clock, _stop: stop }
+        (address, clock, stop)
     }
 }
 

@@ -12,12 +12,20 @@
     reason = "a test that cannot go on should stop, and a table may be long"
 )]
 
+mod architecture;
 mod callers;
+mod cli;
+mod config;
+mod differential;
 mod exchange;
 mod harness;
 mod hostile;
+mod keys;
 mod profiles;
 mod reasons;
+mod secrecy;
 mod sign;
+mod tls;
+mod vectors;
 mod verify_hash;
 mod verify_jwt;

@@ -6,9 +6,11 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use countersign::attributes::{Attribute, Attributes, Kind, Rule};
+use countersign::admission::{admit, complete};
+use countersign::attributes::{Attribute, Attributes, Kind, Origin, Rule};
 use countersign::identity::{Company, Field, Identity, SubjectKind};
 use countersign::profile::{CompanyField, HashFormat, JwtFormat, Profile};
+use countersign::refusal::{Reason, Refusal, Refused};
 use countersign::secret::Secret;
 use countersign::token::algorithm::Algorithm;
 use countersign::token::keys::{HmacKey, LegacyKey, Validity};
@@ -17,6 +19,8 @@ use serde::Deserialize;
 use serde_json::{Map, Number, Value, json};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::harness::Setup;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -62,6 +66,10 @@ fn a_full_user_is_written_and_read_as_the_product_documents() -> Outcome {
         for own in format.attribute_claims.keys() {
             assert!(identity.attributes.contains_key(own), "{name}: {own} has no golden");
         }
+        for own in format.company.iter().flat_map(|company| company.attribute_claims.keys()) {
+            let golden = identity.companies.iter().all(|company| company.attributes.contains_key(own));
+            assert!(golden, "{name}: {own} of companies has no golden");
+        }
         let golden: Value = read_json(&vectors().join(format!("{name}.json")))?;
         assert_eq!(Value::Object(format.write(&identity)), golden, "{name}");
 
@@ -103,6 +111,90 @@ fn the_documentation_tells_of_every_profile_and_its_example_works() -> Outcome {
 
     let hashes = hashes()?;
     check_hashes("acme", &example.hash.ok_or("the example has no hash")?, &hashes.documented_example, &hashes.values)
+}
+
+#[test]
+fn audiences_that_a_profile_fixes_are_the_applications() -> Outcome {
+    let with = |tokens: &str| {
+        let setup = Setup::default().replace("profile = \"featurebase\"", "profile = \"fixed\"");
+        let directory = tempfile::tempdir()?;
+        let fixed = "[jwt]\nalgorithms = [\"HS256\"]\naudiences = [\"a\", \"b\"]\nattributes = []\n\
+                     [hash]\norder = [\"user_id\"]\n\
+                     [jwt.claims]\nuser_id = \"sub\"\ncompanies = \"companies\"\n\
+                     [jwt.company]\nattributes = []\n[jwt.company.claims]\nid = \"id\"\n";
+        fs::write(directory.path().join("fixed.toml"), fixed)?;
+        let server = format!("[server]\nprofiles = {:?}\n", directory.path().display().to_string());
+        let checked = setup.and(&server).and("[applications.\"acme/feedback\".tokens]\n").and(tokens).check();
+        Ok::<_, Box<dyn Error>>(checked.map(|settings| settings.applications[0].expected.audiences.clone()))
+    };
+    assert_eq!(with("")?, Ok(vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(with("audiences = [\"b\"]")?, Ok(vec!["b".to_owned()]));
+    for wrong in ["audiences = [\"a\", \"c\"]", "audiences = []"] {
+        let problems = with(wrong)?.err().ok_or(wrong)?;
+        assert!(matches!(problems.as_slice(), [one] if one.key.ends_with("tokens.audiences")), "{problems:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_company_attribute_has_a_claim_of_its_own_or_a_place() -> Outcome {
+    let with = |name: &str| {
+        let table = format!("[applications.\"acme/feedback\".company_attributes.{name}]\ntype = \"string\"\n");
+        let tokens = "[applications.\"acme/feedback\".tokens]\nissuer = \"project\"\n";
+        let without_hash = "purpose = \"legacy\"\nsecret = { env = \"IV_SECRET\" }\n";
+        let setup = Setup::default().replace("profile = \"featurebase\"", "profile = \"userjot\"");
+        let setup = setup.replace(&format!("[applications.\"acme/feedback\".keys.iv]\n{without_hash}"), "");
+        setup.and(tokens).and(&table).check().map(|settings| settings.applications.len())
+    };
+    assert_eq!(with("domain"), Ok(1));
+    assert_eq!(with("size"), Ok(1));
+    Ok(())
+}
+
+#[test]
+fn what_a_source_gives_is_within_the_format() -> Outcome {
+    let settings = Setup::default().check().map_err(|problems| format!("{problems:?}"))?;
+    let mut application = settings.applications.into_iter().next().ok_or("no application")?;
+    let mut format = application.profile.jwt.clone().ok_or("no JWT")?;
+    format.max_chars = [(Field::UserId, 4), (Field::Name, 4)].into();
+    let from = vec![Origin::Source("directory".to_owned())];
+    for field in [Field::Name, Field::Companies] {
+        application.users.fields.insert(field, Rule { from: from.clone(), ..Rule::default() });
+    }
+    let company = |id: &str| Company { id: id.to_owned(), name: Some("A".to_owned()), ..Company::default() };
+    let good = Identity {
+        user_id: Some("äöüß".to_owned()),
+        name: Some("abcd".to_owned()),
+        companies: vec![company("a"), company("b")],
+        ..Identity::default()
+    };
+    assert_eq!(complete(&application, &format, &good), Ok(()));
+    let sourced = Err(Refusal::SourceFailed(Reason::SourceMalformed));
+    let named = Identity { name: Some("abcde".to_owned()), ..good.clone() };
+    assert_eq!(complete(&application, &format, &named), sourced);
+    let doubled = Identity { companies: vec![company("a"), company("a")], ..good.clone() };
+    assert_eq!(complete(&application, &format, &doubled), sourced);
+    // Nobody but the credential can have given a user id.
+    let long = Identity { user_id: Some("abcde".to_owned()), ..good.clone() };
+    let refused = Refused::claim(Reason::ClaimTypeInvalid, "userId");
+    assert_eq!(complete(&application, &format, &long), Err(Refusal::Verdict(refused)));
+    format.company.as_mut().ok_or("no companies")?.single = true;
+    assert_eq!(complete(&application, &format, &good), sourced);
+    Ok(())
+}
+
+#[test]
+fn a_caller_cannot_name_a_company_twice() -> Outcome {
+    let settings = Setup::default().check().map_err(|problems| format!("{problems:?}"))?;
+    let application = settings.applications.into_iter().next().ok_or("no application")?;
+    let format = application.profile.jwt.as_ref().ok_or("no JWT")?;
+    let company = Company { id: "a".to_owned(), name: Some("A".to_owned()), ..Company::default() };
+    let identity = Identity { companies: vec![company.clone(), company], ..Identity::default() };
+    let Err(Refusal::Invalid(Reason::RequestInvalid, violations)) = admit(&application, format, &identity) else {
+        return Err("it was admitted".into());
+    };
+    assert!(matches!(violations.as_slice(), [one] if one.field == "identity.companies[1].id"), "{violations:?}");
+    Ok(())
 }
 
 /// The first block of code in that language that has the text in it.
@@ -152,6 +244,12 @@ fn full_user(profile: &str) -> Outcome<Identity> {
     };
     let mut attributes = object(json!({ "title": "Product Manager", "plan": "Premium", "number": "123" }))?;
     attributes.extend(object(own)?);
+    let of_company = match profile {
+        "userjot" => json!({ "domain": "business.example", "logo": "https://example.com/images/business.png" }),
+        _ => json!({}),
+    };
+    let mut company_attributes = object(json!({ "industry": "Fintech" }))?;
+    company_attributes.extend(object(of_company)?);
     Ok(Identity {
         user_id: Some("123456".to_owned()),
         email: Some("user@example.com".to_owned()),
@@ -164,7 +262,7 @@ fn full_user(profile: &str) -> Outcome<Identity> {
             name: Some("Business Inc. 23".to_owned()),
             monthly_spend: Some(Number::from(500)),
             created_at: Some(UtcDateTime::parse("2023-05-19T15:35:49.915Z", &Rfc3339)?),
-            attributes: object(json!({ "industry": "Fintech" }))?,
+            attributes: company_attributes,
         }],
         attributes,
     })
@@ -178,15 +276,14 @@ fn expressible(format: &JwtFormat, mut identity: Identity) -> Identity {
             remove(&mut identity, field);
         }
     }
-    let apart = &format.attribute_claims;
-    identity.attributes.retain(|name, _| format.attributes.is_some() || apart.contains_key(name));
+    identity.attributes.retain(|name, _| format.has_place_for(name));
     let Some(format) = &format.company else { return identity };
     for company in &mut identity.companies {
         let has = |field| format.claims.contains_key(&field);
         company.name.take_if(|_| !has(CompanyField::Name));
         company.monthly_spend.take_if(|_| !has(CompanyField::MonthlySpend));
         company.created_at.take_if(|_| !has(CompanyField::CreatedAt));
-        company.attributes.retain(|_, _| format.attributes.is_some());
+        company.attributes.retain(|name, _| format.has_place_for(name));
     }
     identity
 }

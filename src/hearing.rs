@@ -1,0 +1,154 @@
+//! One credential before one application: what is judged step by step, and what is learned on the way. The order of the
+//! steps is the contract's; who is told first, and what is remembered, is `authority.rs`.
+
+use time::UtcDateTime;
+
+use crate::acceptance::{Credential, Fact, Question, Scope, Verdict, first_segment};
+use crate::application::{Application, key_notices};
+use crate::caller::Caller;
+use crate::identity::{Company, Identity, Subject, SubjectKind};
+use crate::mint::Provenance;
+use crate::order::{LegacyProof, Proof, Proven, VerifyOrder, notable};
+use crate::profile::HashFormat;
+use crate::refusal::{Notice, NoticeCode, Reason, Refusal, Refused};
+use crate::store::FactKey;
+use crate::token::keys::LegacyKey;
+use crate::token::{jwt, legacy};
+
+/// What a credential is judged in: one application, one caller, one instant. Collects what is worth knowing on the way.
+#[derive(Debug)]
+pub struct Hearing<'a> {
+    /// The application.
+    pub application: &'a Application,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The present instant.
+    pub now: UtcDateTime,
+    /// Worth knowing besides the verdict.
+    pub notices: Vec<Notice>,
+}
+
+impl<'a> Hearing<'a> {
+    /// A JWT: by everything that is in it, then by what was sent beside it, then by the policy.
+    pub(crate) fn judge_jwt(&mut self, order: &VerifyOrder, token: &str) -> Result<Proof, Refusal> {
+        let Application { profile, keys, expected, users, companies, .. } = self.application;
+        let format = profile.jwt.as_ref().ok_or(Reason::AlgorithmNotAllowed)?;
+        let weak = |any: bool| any.then(|| NoticeCode::WeakKey.into());
+        let narrowed = expected.narrowed_to(&order.audience);
+        let token = match jwt::verify(token, &keys.jwt, format, &narrowed, (users, companies), self.now) {
+            Ok(token) => token,
+            Err(refused) => {
+                notable(&mut self.notices, weak(keys.jwt.iter().any(|key| key.is_weak())));
+                return Err(refused.into());
+            }
+        };
+        notable(&mut self.notices, key_notices(token.key.is_weak(), token.key.validity, self.now));
+        let verified = token.read.identity;
+        for kind in SubjectKind::ALL {
+            let (proven, said) = (verified.identifier(kind), order.asserted.identifier(kind));
+            if proven.zip(said).is_some_and(|(proven, said)| proven != said) {
+                return Err(Reason::IdentityMismatch.into());
+            }
+        }
+        self.application.refuse_privileged(&verified)?;
+        self.application.refuse_privileged(&order.asserted)?;
+        self.accept(Credential::Jwt, &order.client)?;
+        if token.times.expires_at.is_none() {
+            self.notices.push(NoticeCode::NoExpiry.into());
+        }
+        Ok(Proof {
+            verified,
+            key_id: token.key.id.clone(),
+            credential: Proven::Jwt {
+                provenance: Provenance::read(&token.claims, format)?,
+                token_id: token.token_id,
+                claims_json: token.claims_json,
+                times: token.times,
+                undeclared: token.read.undeclared,
+            },
+        })
+    }
+
+    /// Shape, identifier, HMAC, companies: whose hash it is, by which key.
+    pub(crate) fn authenticate_hash(
+        &mut self,
+        order: &VerifyOrder,
+        proof: &LegacyProof,
+    ) -> Result<(Subject, &'a LegacyKey, Vec<Company>), Refusal> {
+        let Application { profile, keys, acceptance, .. } = self.application;
+        let Some(format) = profile.hash.as_ref() else { return Err(Reason::HashNoLongerAccepted.into()) };
+        if proof.user_hash.is_empty() {
+            return Err(Reason::CredentialMissing.into());
+        }
+        let digest = legacy::read(&proof.user_hash, format.digest)?;
+        let subject = hashed_subject(format, proof, &order.asserted)?;
+        if keys.legacy.is_empty() {
+            // The policy is the better answer where it has one: nobody keeps the keys of a scheme that has ended.
+            self.accept(Credential::Hash(&subject, Fact::None), &order.client)?;
+            return Err(Reason::KeyUnknown.into());
+        }
+        let used = legacy::verify(&keys.legacy, &subject.value, &digest, self.now);
+        let companies = companies(format, &keys.legacy, proof, self.now);
+        let weak = used.as_ref().map_or_else(|_| keys.legacy.iter().any(|key| key.hmac.is_weak()), |key| key.hmac.is_weak());
+        let validity = used.as_ref().map(|key| key.validity).unwrap_or_default();
+        notable(&mut self.notices, key_notices(weak, validity, self.now));
+        let key = used?;
+        notable(&mut self.notices, acceptance.hash_notices(&self.caller.name, self.caller.steering(&order.client), self.now));
+        Ok((subject, key, companies?))
+    }
+
+    /// Whether the policy accepts a genuine credential.
+    pub(crate) fn accept(&self, credential: Credential<'_>, client: &str) -> Result<(), Refusal> {
+        let question = Question {
+            application: &self.application.name,
+            credential,
+            caller: &self.caller.name,
+            client: self.caller.steering(client),
+            now: self.now,
+        };
+        match self.application.acceptance.judge(&question) {
+            Verdict::Accept => Ok(()),
+            Verdict::Refuse(reason) => Err(reason.into()),
+            Verdict::StoreNeeded => Err(Refusal::StoreUnavailable),
+        }
+    }
+
+    /// Whose facts the ratchet turns on; none where there is no ratchet.
+    pub(crate) fn fact_key<'k>(&'k self, client: &'k str, subject: &'k Subject) -> Option<FactKey<'k>> {
+        let client = match self.application.acceptance.ratchet?.scope {
+            Scope::Subject => "",
+            Scope::SubjectAndClient => self.caller.steering(client).map_or("", first_segment),
+        };
+        Some(FactKey { application: &self.application.name, subject, client })
+    }
+}
+
+/// The identifier that the hash was made over: the one that was named, else the first of the format's order that was
+/// sent. There is no fallback to the next one.
+fn hashed_subject(format: &HashFormat, proof: &LegacyProof, asserted: &Identity) -> Result<Subject, Refusal> {
+    if proof.hashed.is_some_and(|kind| !format.order.contains(&kind)) {
+        return Err(Refusal::field("legacy.hashed", "this application's profile does not hash this identifier"));
+    }
+    let mut order = proof.hashed.as_ref().map_or(format.order.as_slice(), std::slice::from_ref).iter();
+    let found = order.find_map(|kind| Some(Subject { kind: *kind, value: asserted.identifier(*kind)?.to_owned() }));
+    let names = || proof.hashed.map_or_else(|| "user_id or email".to_owned(), |kind| kind.name().to_owned());
+    found.ok_or_else(|| Refused::claim(Reason::ClaimMissing, names()).into())
+}
+
+/// The companies whose hashes are all genuine. They hold their id and nothing else: that is all a hash proves.
+fn companies(
+    format: &HashFormat,
+    keys: &[LegacyKey],
+    proof: &LegacyProof,
+    now: UtcDateTime,
+) -> Result<Vec<Company>, Refusal> {
+    if !format.companies && !proof.company_hashes.is_empty() {
+        return Err(Refusal::field("legacy.company_hashes", "this application's profile has no company hashes"));
+    }
+    let genuine = |(id, hash): &(String, String)| {
+        let digest = legacy::read(hash, format.digest)?;
+        legacy::verify(keys, id, &digest, now)?;
+        Ok(Company { id: id.clone(), ..Company::default() })
+    };
+    proof.company_hashes.iter().map(genuine).collect()
+}
