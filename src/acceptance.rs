@@ -248,8 +248,25 @@ impl Acceptance {
         notices
     }
 
+    /// The ratchet whose facts are kept: the policy's own, or the one that is tried out.
+    #[must_use]
+    pub fn any_ratchet(&self) -> Option<Ratchet> {
+        self.ratchet.or_else(|| self.shadow.as_ref()?.ratchet)
+    }
+
     fn percent_at(&self, now: UtcDateTime) -> u8 {
         self.rollout.iter().take_while(|step| step.at <= now).last().map_or(0, |step| step.percent)
+    }
+}
+
+impl Verdict {
+    /// Why not, where it is a refusal.
+    #[must_use]
+    pub const fn refusal(self) -> Option<Reason> {
+        match self {
+            Self::Refuse(reason) => Some(reason),
+            Self::Accept | Self::StoreNeeded => None,
+        }
     }
 }
 

@@ -76,7 +76,7 @@ impl Authority {
     pub async fn verify(&self, caller: &Caller, order: &VerifyOrder) -> Result<Outcome<Accepted>, Refusal> {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(caller, &order.application)?;
-        let mut hearing = Hearing { application, caller, now, notices: Vec::new() };
+        let mut hearing = Hearing::new(application, caller, now);
         match self.judge(&mut hearing, order).await {
             Ok(proof) => {
                 self.remember(&hearing, &order.client, &proof).await;
@@ -121,7 +121,7 @@ impl Authority {
         let grant = Grant::of(application, order.ttl, &order.credential.audience, now)?;
         // The audience that was asked for is the new token's; the old one may be for any of the application's.
         let credential = VerifyOrder { audience: String::new(), ..order.credential.clone() };
-        let mut hearing = Hearing { application, caller, now, notices: Vec::new() };
+        let mut hearing = Hearing::new(application, caller, now);
         let exchanged = async {
             let proof = self.judge(&mut hearing, &credential).await?;
             let (provenance, grant) = mint::session(application, &proof, grant, now)?;
@@ -151,7 +151,7 @@ impl Authority {
         let (snapshot, now) = self.present();
         let credential = &order.credential;
         let application = snapshot.application_for(caller, &credential.application)?;
-        let mut hearing = Hearing { application, caller, now, notices: Vec::new() };
+        let mut hearing = Hearing::new(application, caller, now);
         let verdict = match self.judge(&mut hearing, credential).await {
             Ok(_proof) => None,
             Err(Refusal::Verdict(refused)) => Some(refused),
@@ -229,15 +229,20 @@ impl Authority {
         }
     }
 
-    /// Turns the ratchet for every identifier that an accepted JWT carries.
+    /// Notes what an accepted credential leaves behind: what the shadow says of it, and the ratchet, turned for every
+    /// identifier that a JWT carries.
     async fn remember(&self, hearing: &Hearing<'_>, client: &str, proof: &Proof) {
+        let (application, caller) = (&hearing.application.name, &hearing.caller.name);
+        if let Some(reason) = hearing.shadow {
+            events::ShadowRefuses { application, caller, reason }.emit();
+        }
         if !proof.turns_ratchet() {
             return;
         }
         for subject in proof.verified.subjects() {
             let Some(key) = hearing.fact_key(client, &subject) else { return };
             if self.facts.saw_jwt(key, hearing.now).await.is_err() {
-                events::FactLost { application: &hearing.application.name }.emit();
+                events::FactLost { application }.emit();
             }
         }
     }

@@ -26,9 +26,17 @@ pub struct Hearing<'a> {
     pub now: UtcDateTime,
     /// Worth knowing besides the verdict.
     pub notices: Vec<Notice>,
+    /// Why the shadow policy would refuse what the policy accepts.
+    pub shadow: Option<Reason>,
 }
 
 impl<'a> Hearing<'a> {
+    /// A hearing at which nothing was said yet.
+    #[must_use]
+    pub const fn new(application: &'a Application, caller: &'a Caller, now: UtcDateTime) -> Self {
+        Self { application, caller, now, notices: Vec::new(), shadow: None }
+    }
+
     /// A JWT: by everything that is in it, then by what was sent beside it, then by the policy.
     pub(crate) fn judge_jwt(&mut self, order: &VerifyOrder, token: &str) -> Result<Proof, Refusal> {
         let Application { profile, keys, expected, users, companies, .. } = self.application;
@@ -43,6 +51,7 @@ impl<'a> Hearing<'a> {
             }
         };
         notable(&mut self.notices, key_notices(token.key.is_weak(), token.key.validity, self.now));
+        let provenance = Provenance::read(&token.claims, format)?;
         let verified = token.read.identity;
         for kind in SubjectKind::ALL {
             let (proven, said) = (verified.identifier(kind), order.asserted.identifier(kind));
@@ -60,7 +69,7 @@ impl<'a> Hearing<'a> {
             verified,
             key_id: token.key.id.clone(),
             credential: Proven::Jwt {
-                provenance: Provenance::read(&token.claims, format)?,
+                provenance,
                 token_id: token.token_id,
                 claims_json: token.claims_json,
                 times: token.times,
@@ -97,8 +106,8 @@ impl<'a> Hearing<'a> {
         Ok((subject, key, companies?))
     }
 
-    /// Whether the policy accepts a genuine credential.
-    pub(crate) fn accept(&self, credential: Credential<'_>, client: &str) -> Result<(), Refusal> {
+    /// Whether the policy accepts a genuine credential; and, beside it, whether the shadow would.
+    pub(crate) fn accept(&mut self, credential: Credential<'_>, client: &str) -> Result<(), Refusal> {
         let question = Question {
             application: &self.application.name,
             credential,
@@ -106,16 +115,20 @@ impl<'a> Hearing<'a> {
             client: self.caller.steering(client),
             now: self.now,
         };
-        match self.application.acceptance.judge(&question) {
-            Verdict::Accept => Ok(()),
+        let policy = &self.application.acceptance;
+        match policy.judge(&question) {
+            Verdict::Accept => {
+                self.shadow = policy.shadow.as_ref().and_then(|shadow| shadow.judge(&question).refusal());
+                Ok(())
+            }
             Verdict::Refuse(reason) => Err(reason.into()),
             Verdict::StoreNeeded => Err(Refusal::StoreUnavailable),
         }
     }
 
-    /// Whose facts the ratchet turns on; none where there is no ratchet.
+    /// Whose facts the ratchet turns on; none where there is no ratchet, not even in the shadow.
     pub(crate) fn fact_key<'k>(&'k self, client: &'k str, subject: &'k Subject) -> Option<FactKey<'k>> {
-        let client = match self.application.acceptance.ratchet?.scope {
+        let client = match self.application.acceptance.any_ratchet()?.scope {
             Scope::Subject => "",
             Scope::SubjectAndClient => self.caller.steering(client).map_or("", first_segment),
         };

@@ -342,8 +342,30 @@ impl Refusal {
     pub fn into_outcome<T>(self, notices: Vec<Notice>) -> Result<Outcome<T>, Self> {
         match self {
             Self::Verdict(refused) => Ok(Outcome::Refused(refused, notices)),
-            error => Err(error),
+            error @ (Self::Invalid(..)
+            | Self::CallerUnknown
+            | Self::CallerNotAllowed
+            | Self::ApplicationUnknown
+            | Self::Privileged
+            | Self::Precondition(_)
+            | Self::SourceFailed(_)
+            | Self::StoreUnavailable
+            | Self::NotImplemented
+            | Self::Internal) => Err(error),
         }
+    }
+
+    /// The same, with the fields of a message named from within it.
+    #[must_use]
+    pub fn below(mut self, message: &str) -> Self {
+        if let Self::Invalid(_, violations) = &mut self {
+            for violation in violations {
+                if let Some(field) = violation.field.strip_prefix(message) {
+                    violation.field = field.to_owned();
+                }
+            }
+        }
+        self
     }
 
     /// The same, where nothing of the identity is the caller's doing: a claim that is missing is a verdict on the
@@ -354,7 +376,16 @@ impl Refusal {
             Self::Precondition(refused) if refused.reason == Reason::ClaimMissing => Self::Verdict(refused),
             Self::Invalid(Reason::ClaimMissing, _) => Self::Verdict(Reason::ClaimMissing.into()),
             Self::Invalid(..) => Self::SourceFailed(Reason::SourceMalformed),
-            other => other,
+            other @ (Self::Verdict(_)
+            | Self::Precondition(_)
+            | Self::CallerUnknown
+            | Self::CallerNotAllowed
+            | Self::ApplicationUnknown
+            | Self::Privileged
+            | Self::SourceFailed(_)
+            | Self::StoreUnavailable
+            | Self::NotImplemented
+            | Self::Internal) => other,
         }
     }
 }

@@ -235,7 +235,8 @@ mod tests {
     fn a_broken_built_in_profile_is_a_problem() -> Result<(), Vec<super::super::Problem>> {
         let tree = file::parse("countersign.toml", "", &BTreeMap::new())?;
         let found = reader::Found::default();
-        let profiles = built_in(&tree.root(&found), Err(Invalid::Meaning("profile x: jwt.algorithms needs one".to_owned())));
+        let broken = Err(Invalid::Meaning("profile x: jwt.algorithms needs one".to_owned()));
+        let profiles = built_in(&tree.root(&found), broken);
         assert!(profiles.is_empty());
         let (problems, _) = found.into_parts();
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();

@@ -62,7 +62,10 @@ fn warnings(case: &Case<'_>, format: &JwtFormat, claims: &Claims) -> Vec<Mistake
         if here.is_none() && field != Field::Companies && spelling::misspelt(case, format, claims, field) {
             let claim = format.claim_name(field);
             found.push(Mistake::new(
-                format!("The claim `{claim}` is not there, and one whose name differs only in capital letters or separators is. It is not read."),
+                format!(
+                    "The claim `{claim}` is not there, and one whose name differs only in capital letters \
+                     or separators is. It is not read."
+                ),
                 format!("Name the claim `{claim}`."),
             ));
         }

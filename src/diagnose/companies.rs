@@ -181,7 +181,10 @@ impl Looking<'_> {
             let other = spelling::company_misspelt(self.case, name, company, |other| self.is_own(other));
             other.then(|| {
                 Mistake::new(
-                    format!("A company has no `{name}`, and a member whose name differs only in capital letters or separators. It is not read."),
+                    format!(
+                        "A company has no `{name}`, and a member whose name differs only in capital letters \
+                         or separators. It is not read."
+                    ),
                     format!("Name it `{name}`."),
                 )
             })

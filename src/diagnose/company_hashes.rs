@@ -66,15 +66,10 @@ fn explain(case: &Case<'_>, format: &HashFormat, id: &str, hash: &str) -> Mistak
         }
         return joined(found).unwrap_or_else(unknown);
     };
-    let retired = case
-        .application
-        .keys
-        .legacy
-        .iter()
-        .find(|key| matches!(&maker.candidate, Some(made) if made.secret == *key.hmac.secret()));
+    let own = maker.candidate.as_ref().and_then(|candidate| candidate.legacy_key(case));
     found.extend(over(&maker.message, id));
     found.extend(maker.of_secret(case));
-    found.extend(retired.and_then(|key| signature::outside(case, key.validity, "hash")));
+    found.extend(own.and_then(|key| signature::outside(case, key.validity, "hash")));
     joined(found).unwrap_or_else(unknown)
 }
 

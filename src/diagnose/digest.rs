@@ -37,7 +37,8 @@ pub(super) fn judge(case: &Case<'_>, text: &str, encoding: DigestEncoding) -> Di
         let upper = encoding == DigestEncoding::Hex && text.bytes().any(|byte| byte.is_ascii_uppercase());
         let judged = if upper {
             Judged::warning(Mistake::new(
-                "The digest is in upper-case digits. They count here, and the products that compare text want lower case.",
+                "The digest is in upper-case digits. They count here, and the products that compare text want \
+                 lower case.",
                 "Write the hexadecimal digits in lower case.",
             ))
         } else {
@@ -52,6 +53,9 @@ pub(super) fn judge(case: &Case<'_>, text: &str, encoding: DigestEncoding) -> Di
 fn read(case: &Case<'_>, text: &str, encoding: DigestEncoding) -> (Option<Vec<u8>>, Vec<Mistake>) {
     if text.len() > limits::TOKEN_BYTES {
         return (None, vec![Mistake::new("It is far too long for a hash. Nothing else of it was looked at.", AS_MADE)]);
+    }
+    if text.trim().starts_with("<Buffer") {
+        return (None, vec![Mistake::new(PRINTED.0, PRINTED.1)]);
     }
     let readable = |text: &str| legacy::read(text, encoding).is_ok();
     let (bare, mut mistakes) = wrapping::peel(text, &[COMMON, HASH], readable);
@@ -71,6 +75,10 @@ fn read(case: &Case<'_>, text: &str, encoding: DigestEncoding) -> (Option<Vec<u8
     (bytes, mistakes)
 }
 
+const PRINTED: (&str, &str) = (
+    "It is how a program prints bytes or an object, not a digest.",
+    "Encode the digest as text: `.digest('hex')`, `.hexdigest()`.",
+);
 const AS_MADE: &str = "Send the HMAC-SHA256 of the identifier, as it was made.";
 
 /// What it is if it is no digest at all.
@@ -91,9 +99,8 @@ fn no_digest(case: &Case<'_>, text: &str) -> Option<Mistake> {
         let what = format!("It is a JWT in the place of the hash.{more}");
         return Some(Mistake::new(what, "Send it in `jwt`, and no hash."));
     }
-    if text.starts_with("<Buffer") || text.starts_with('[') || text.starts_with('{') {
-        let what = "It is how a program prints bytes or an object, not a digest.";
-        return Some(Mistake::new(what, "Encode the digest as text: `.digest('hex')`, `.hexdigest()`."));
+    if text.starts_with('[') || text.starts_with('{') {
+        return Some(Mistake::new(PRINTED.0, PRINTED.1));
     }
     let sent = SubjectKind::ALL.into_iter().filter_map(|kind| case.asserted.identifier(kind));
     if sent.into_iter().any(|identifier| identifier == text) {

@@ -60,7 +60,8 @@ fn no_token(case: &Case<'_>, text: &str) -> Option<Mistake> {
     }
     if is_unset(text) {
         return Some(Mistake::new(
-            "It is the text of a variable that was not set, or of an object, such as `undefined` or `[object Promise]`.",
+            "It is the text of a variable that was not set, or of an object, such as `undefined` or `[object \
+             Promise]`.",
             again,
         ));
     }
@@ -140,7 +141,8 @@ fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Opened> {
     }
     if signature.is_none() {
         mistakes.push(Mistake::new(
-            "It has two parts instead of three: the signature is missing, because the token is cut short or was never signed.",
+            "It has two parts instead of three: the signature is missing, because the token is cut short or was \
+             never signed.",
             "Send all of the token: header, payload and signature.",
         ));
     }
@@ -239,7 +241,8 @@ impl Fault {
                 "Encode the parts with base64url without padding (RFC 7515 section 2): `-` for `+`, `_` for `/`.",
             ),
             Self::Cut => (
-                "A part of it does not end where base64url can end: the token is cut short, or a character was changed.",
+                "A part of it does not end where base64url can end: the token is cut short, or a character was \
+                 changed.",
                 "Send all of the token. A database column, a cookie or a log may have cut it.",
             ),
             Self::Foreign => (

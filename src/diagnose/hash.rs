@@ -107,7 +107,8 @@ fn identifier(case: &Case<'_>, format: &HashFormat, maker: Option<&Maker<'_>>) -
     let kind = expected(case, format).map(|(kind, _)| kind);
     let Some(maker) = maker else {
         return Judged::inconclusive(format!(
-            "What was hashed cannot be told. Ruled out, with the application's secrets: {}. It may be the hash of another \
+            "What was hashed cannot be told. Ruled out, with the application's secrets: {}. It may be the hash \
+             of another \
              user, as after an account switch.",
             messages::TRIED
         ));
@@ -136,7 +137,7 @@ fn secret(case: &Case<'_>, bytes: &[u8], maker: Option<&Maker<'_>>) -> Judged {
     if let Some(mistake) = maker.of_secret(case) {
         return Judged::failed(mistake);
     }
-    let right = keys.iter().find(|key| matches!(&maker.candidate, Some(made) if made.secret == *key.hmac.secret()));
+    let right = maker.candidate.as_ref().and_then(|candidate| candidate.legacy_key(case));
     if let Some(mistake) = right.and_then(|key| signature::outside(case, key.validity, "hash")) {
         return Judged::failed(mistake);
     }
@@ -155,8 +156,10 @@ fn unknown(case: &Case<'_>) -> Mistake {
         messages::TRIED
     );
     let remedy = format!(
-        "Compare the secret that hashes with the one that is configured for {}, character by character, and hash exactly the \
-         identifier that is sent. After an account switch, send the new user's hash. Give the secret as the suspected one, \
+        "Compare the secret that hashes with the one that is configured for {}, character by character, and \
+         hash exactly the \
+         identifier that is sent. After an account switch, send the new user's hash. Give the secret as the \
+              suspected one, \
          and it is tried.",
         super::judged::named(case.application)
     );

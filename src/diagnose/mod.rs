@@ -267,34 +267,35 @@ fn settle(verdict: Option<&Refused>, findings: &mut [Finding]) {
     if findings.iter().any(failed) {
         return;
     }
-    let known = |finding: &&mut Finding| Some(finding.check) == check_of(refused.reason);
-    if let Some(finding) = findings.iter_mut().find(known) {
-        // The operator's own doing has been said already.
-        if finding.result != FindingResult::Inconclusive || finding.remedy.is_empty() {
-            *finding = Judged::failed(Mistake::of(refused)).named(finding.check);
-        }
+    let concerned = |finding: &&mut Finding| finding.result != FindingResult::NotApplicable;
+    let checks = checks_of(refused.reason);
+    let mut places = findings.iter_mut().filter(|finding| checks.contains(&finding.check));
+    let Some(finding) = places.find(concerned) else { return };
+    // What is the operator's own doing has been said already.
+    if finding.result != FindingResult::Inconclusive || finding.remedy.is_empty() {
+        *finding = Judged::failed(Mistake::of(refused)).named(finding.check);
     }
 }
 
-/// The check that a mistake of the integrator belongs to; none for what is the operator's policy, or no verdict on a
-/// credential.
-const fn check_of(reason: Reason) -> Option<&'static str> {
+/// The checks that a mistake of the integrator may belong to; none for what is the operator's policy, or no verdict on
+/// a credential.
+const fn checks_of(reason: Reason) -> &'static [&'static str] {
     match reason {
-        Reason::CredentialMissing => Some("credential.present"),
-        Reason::TokenMalformed | Reason::TokenTooLarge => Some("token.form"),
-        Reason::AlgorithmNotAllowed => Some("token.algorithm"),
-        Reason::KeyUnknown | Reason::KeyRetired | Reason::KeyNotYetValid => Some("token.key"),
-        Reason::SignatureInvalid => Some("token.signature"),
+        Reason::CredentialMissing => &["credential.present"],
+        Reason::TokenMalformed | Reason::TokenTooLarge => &["token.form"],
+        Reason::AlgorithmNotAllowed => &["token.algorithm"],
+        Reason::KeyUnknown | Reason::KeyRetired | Reason::KeyNotYetValid => &["token.key", "hash.secret"],
+        Reason::SignatureInvalid => &["token.signature"],
         Reason::TokenExpired | Reason::TokenNotYetValid | Reason::IssuedInFuture | Reason::LifetimeTooLong => {
-            Some("token.times")
+            &["token.times"]
         }
-        Reason::IssuerMismatch => Some("token.issuer"),
-        Reason::AudienceMismatch => Some("token.audience"),
-        Reason::ClaimMissing | Reason::ClaimTypeInvalid => Some("token.claims"),
-        Reason::IdentityMismatch => Some("token.identity"),
-        Reason::HashMalformed => Some("hash.form"),
-        Reason::HashMismatch => Some("hash.secret"),
-        Reason::TokenReplayed => Some("policy.acceptance"),
+        Reason::IssuerMismatch => &["token.issuer"],
+        Reason::AudienceMismatch => &["token.audience", "request.audience"],
+        Reason::ClaimMissing | Reason::ClaimTypeInvalid => &["token.claims", "hash.identifier"],
+        Reason::IdentityMismatch => &["token.identity"],
+        Reason::HashMalformed => &["hash.form"],
+        Reason::HashMismatch => &["hash.secret"],
+        Reason::TokenReplayed => &["policy.acceptance"],
         Reason::RequestInvalid
         | Reason::CallerUnknown
         | Reason::CallerNotAllowed
@@ -324,7 +325,7 @@ const fn check_of(reason: Reason) -> Option<&'static str> {
         | Reason::JwtNotYetAccepted
         | Reason::ExchangeNotAllowed
         | Reason::AttributeNotProven
-        | Reason::AttributeUndeclared => None,
+        | Reason::AttributeUndeclared => &[],
     }
 }
 

@@ -8,10 +8,11 @@ use super::judged::{Mistake, named};
 use super::{Case, wrapping};
 use crate::application::Application;
 use crate::secret::Secret;
-use crate::token::keys::Material;
+use crate::token::keys::{LegacyKey, Material};
 
-/// Keys of one application and purpose that are tried at most.
-pub(super) const KEYS: usize = 8;
+/// Keys of one purpose that are tried at most, of the application itself and of each other one.
+const OWN_KEYS: usize = 8;
+pub(super) const OTHER_KEYS: usize = 4;
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ fn own<'a>(case: &Case<'a>, purpose: Purpose) -> impl Iterator<Item = (Holder<'a
     });
     let legacy =
         keys.legacy.iter().map(|key| (Holder::Own(Purpose::Legacy, key.id.as_str()), key.hmac.secret().clone()));
-    in_order(purpose, jwt.take(KEYS).collect(), legacy.take(KEYS).collect())
+    in_order(purpose, jwt.take(OWN_KEYS).collect(), legacy.take(OWN_KEYS).collect())
 }
 
 fn others<'a>(case: &'a Case<'a>, purpose: Purpose) -> impl Iterator<Item = (Holder<'a>, Secret)> {
@@ -89,7 +90,7 @@ fn others<'a>(case: &'a Case<'a>, purpose: Purpose) -> impl Iterator<Item = (Hol
         });
         let legacy =
             other.keys.legacy.iter().map(|key| (Holder::Other(other, Purpose::Legacy), key.hmac.secret().clone()));
-        in_order(purpose, jwt.take(KEYS).collect(), legacy.take(KEYS).collect())
+        in_order(purpose, jwt.take(OTHER_KEYS).collect(), legacy.take(OTHER_KEYS).collect())
     })
 }
 
@@ -142,6 +143,14 @@ impl Holder<'_> {
 }
 
 impl Candidate<'_> {
+    /// The application's own key for hashes that it is, as it is.
+    pub(super) fn legacy_key<'k>(&self, case: &Case<'k>) -> Option<&'k LegacyKey> {
+        match (self.holder, self.change) {
+            (Holder::Own(Purpose::Legacy, id), None) => case.application.keys.legacy.iter().find(|key| key.id == id),
+            (Holder::Own(..) | Holder::Other(..) | Holder::Example | Holder::Suspected, _) => None,
+        }
+    }
+
     /// `made with this secret`, and what to do about it. None where it is the right secret as it should be.
     pub(super) fn mistake(&self, case: &Case<'_>, wanted: Purpose, made: &str) -> Option<Mistake> {
         let remedy = self.holder.remedy(case, wanted);

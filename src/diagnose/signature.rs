@@ -156,7 +156,8 @@ fn signature(case: &Case<'_>, format: &JwtFormat, opened: &Opened, signer: Optio
         Some(mistake) => Judged::failed(mistake),
         None if matches!(signer.by, By::Key(_)) => Judged::passed("The signature is one by a key of this application."),
         None => Judged::inconclusive(
-            "The signature is one by the application's secret, only not as it should be: see token.form, token.algorithm and token.key.",
+            "The signature is one by the application's secret, only not as it should be: see token.form, \
+             token.algorithm and token.key.",
         ),
     }
 }
@@ -173,7 +174,8 @@ fn written(signer: &Signer<'_>) -> Vec<Mistake> {
         Written::Base64Twice => mistakes.push(Mistake::new("The signature is base64-encoded twice.", again)),
         Written::Der => mistakes.push(Mistake::new(
             "The signature is in DER, as crypto libraries give it, and a JWS has the two numbers one after the other.",
-            "Convert it to the fixed form (RFC 7518 section 3.4; `ieee-p1363` in some libraries), or let a JWT library sign.",
+            "Convert it to the fixed form (RFC 7518 section 3.4; `ieee-p1363` in some libraries), or let a JWT \
+             library sign.",
         )),
         Written::Cut => mistakes.push(Mistake::new(
             "The signature fits as far as it goes: the token is cut short.",
@@ -205,7 +207,8 @@ fn unknown(case: &Case<'_>, format: &JwtFormat, opened: &Opened) -> Mistake {
     let pairs = case.application.keys.jwt.iter().all(|key| key.algorithm.family() != Family::Hmac);
     let what = match said.map(Algorithm::family) {
         Some(Family::Hmac) if pairs => {
-            "The token is signed with a shared secret, and this application has key pairs. A library that is given a key \
+            "The token is signed with a shared secret, and this application has key pairs. A library that is \
+             given a key \
              pair without an algorithm may take its text for a secret."
         }
         Some(Family::Rsa | Family::Ec | Family::Ed) if !pairs => {
@@ -216,7 +219,8 @@ fn unknown(case: &Case<'_>, format: &JwtFormat, opened: &Opened) -> Mistake {
         }
     };
     let remedy = format!(
-        "Compare the secret that signs with the one that is configured for {}, character by character, and sign with {}. \
+        "Compare the secret that signs with the one that is configured for {}, character by character, and sign \
+         with {}. \
          Give it as the suspected secret, and it is tried.",
         named(case.application),
         algorithm::expected(case, format)

@@ -70,7 +70,8 @@ pub(super) fn find<'a>(case: &'a Case<'a>, opened: &Opened) -> Option<Signer<'a>
 fn by_pair<'a>(case: &'a Case<'a>, input: &[u8], signature: &[u8]) -> Option<Signer<'a>> {
     let found = |by, algorithm| Signer { by, algorithm, written: Written::AsItShould, exact_input: true };
     for other in case.neighbours() {
-        let pairs = other.keys.jwt.iter().filter(|key| matches!(key.material, Material::Pair(_))).take(secrets::KEYS);
+        let pairs =
+            other.keys.jwt.iter().filter(|key| matches!(key.material, Material::Pair(_))).take(secrets::OTHER_KEYS);
         for key in pairs {
             if key.verifies(input, signature) {
                 return Some(found(By::OtherKey(other), key.algorithm));

@@ -86,7 +86,8 @@ fn verdict(case: &Case<'_>, genuine: bool, candidate: Option<&Candidate<'_>>, pe
             case,
             Mistake::new(
                 format!("The suspected secret made this credential{how}. It is not what this application takes."),
-                "See the checks before this one: use the application's secret for this purpose, exactly as it was handed out.",
+                "See the checks before this one: use the application's secret for this purpose, exactly as it \
+                 was handed out.",
             ),
         ),
     }
@@ -98,7 +99,8 @@ fn unfitting(case: &Case<'_>, genuine: bool) -> Judged {
         return refused(
             case,
             Mistake::new(
-                "The suspected secret did not make this credential, in none of the usual forms; the application's own did.",
+                "The suspected secret did not make this credential, in none of the usual forms; the \
+                 application's own did.",
                 "Look for the secret that is really used where the credential is made.",
             ),
         );

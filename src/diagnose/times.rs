@@ -101,7 +101,8 @@ fn missing(format: &JwtFormat, claims: &Map<String, Value>, rules: &Rules, writt
             }
             None => "`exp` is missing: the token has no end.".to_owned(),
         };
-        let remedy = "Sign with `exp`, in seconds since 1970. In many libraries that is an option of signing (`expiresIn`), \
+        let remedy = "Sign with `exp`, in seconds since 1970. In many libraries that is an option of signing \
+             (`expiresIn`), \
                       beside the claims and not among them.";
         return Some(Mistake::new(what, remedy));
     }

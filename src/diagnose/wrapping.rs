@@ -25,7 +25,8 @@ pub(super) const COMMON: &[Layer] = &[
     (
         invisible,
         "It has invisible characters in it, such as a byte order mark or a zero-width space.",
-        "Remove them: copy the value from its source and not from a formatted page, and save files without byte order mark.",
+        "Remove them: copy the value from its source and not from a formatted page, and save files without byte \
+         order mark.",
     ),
     (quotes, "It is in quotes.", "Send it without quotes: take the string itself, not its JSON or shell form."),
     (
@@ -183,7 +184,9 @@ fn parameter(text: &str) -> Option<String> {
 
 fn member(text: &str) -> Option<String> {
     let object = if text.starts_with('{') { json::object(text.as_bytes())? } else { return None };
-    let (_, value) = object.iter().find(|(name, value)| is_name(name) && value.is_string())?;
+    // A JWS in JSON serialization is a layer of its own.
+    let mut members = object.iter().filter(|_| !object.contains_key("payload"));
+    let (_, value) = members.find(|(name, value)| is_name(name) && value.is_string())?;
     changed(text, value.as_str()?)
 }
 

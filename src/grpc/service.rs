@@ -1,8 +1,10 @@
 //! `countersign.v1.TokenAuthority`: each RPC finds its caller, reads its request, asks the authority and writes the
 //! answer. An item of a batch goes the same way as a single call.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use tonic::{Request, Response, Status};
 
 use super::proto::token_authority_server::TokenAuthority;
@@ -86,7 +88,8 @@ impl Service {
     ) -> Result<proto::DiagnoseResponse, Refusal> {
         let name = request.application.clone();
         let result = match allowed(caller, Permission::Diagnose).and_then(|()| convert::diagnose(request)) {
-            Ok(order) => self.authority.diagnose(caller, &order).await,
+            // The proof has a message of its own in Verify, and none here.
+            Ok(order) => self.authority.diagnose(caller, &order).await.map_err(|refusal| refusal.below("legacy.")),
             Err(refusal) => Err(refusal),
         };
         self.decided("Diagnose", caller, &name, "", result.as_ref().err().map(Refusal::reason));
@@ -150,7 +153,8 @@ macro_rules! many {
         let runtime = tokio::runtime::Handle::current();
         let work = move || {
             let item = |request| {
-                let outcome = match runtime.block_on(service.$method(&caller, request)) {
+                let answer = AssertUnwindSafe(service.$method(&caller, request)).catch_unwind();
+                let outcome = match runtime.block_on(answer).unwrap_or(Err(Refusal::Internal)) {
                     Ok(response) => Wire::Response(response),
                     Err(refusal) => Wire::Failure(status::failure(&refusal)),
                 };

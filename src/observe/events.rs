@@ -47,17 +47,22 @@ impl SourceFailed<'_> {
     }
 }
 
-/// A claim source refuses to answer for a subject.
+/// The shadow policy would have refused what the policy accepted.
 #[derive(Debug)]
-pub struct SourceDenied<'a> {
-    /// The source's name.
-    pub source: &'a str,
+pub struct ShadowRefuses<'a> {
+    /// For which application.
+    pub application: &'a str,
+    /// Who asked.
+    pub caller: &'a str,
+    /// Why.
+    pub reason: Reason,
 }
 
-impl SourceDenied<'_> {
+impl ShadowRefuses<'_> {
     /// Writes it.
     pub fn emit(&self) {
-        tracing::warn!(source = self.source, "A claim source denied an answer");
+        let Self { application, caller, reason } = self;
+        tracing::info!(application, caller, reason = reason.name(), "The shadow policy would have refused");
     }
 }
 
@@ -69,9 +74,12 @@ pub struct FactLost<'a> {
 }
 
 impl FactLost<'_> {
-    /// Writes it.
+    /// Writes it, once: a store that is full or away would say so with every request.
     pub fn emit(&self) {
-        tracing::warn!(application = self.application, "The store did not take a ratchet fact");
+        static TOLD: std::sync::Once = std::sync::Once::new();
+        TOLD.call_once(|| {
+            tracing::warn!(application = self.application, "The store did not take a ratchet fact; said once");
+        });
     }
 }
 

@@ -135,9 +135,14 @@ pub async fn assemble(
                 email: assembled.identity.email.clone(),
                 wanted: wanted.iter().filter(|want| want.may_come_from(name)).map(|want| want.claim.clone()).collect(),
             };
-            async move { (name.to_owned(), ask_in_time(name, source, ask, deadline).await) }
+            async move { (name.to_owned(), ask_in_time(source, ask, deadline).await) }
         });
-        outcomes.extend(join_all(asks).await);
+        for (name, outcome) in join_all(asks).await {
+            if let Err(reason) = outcome {
+                events::SourceFailed { application: &application.name, source: &name, reason }.emit();
+            }
+            outcomes.insert(name, outcome);
+        }
     }
 }
 
@@ -190,7 +195,9 @@ fn settle(
                     Ok(taken) => taken,
                     Err(reason) => {
                         let on_error = sources.get(name).map_or(OnError::Refuse, |source| source.on_error);
-                        events::SourceFailed { application: &application.name, source: name, reason }.emit();
+                        if outcome.is_ok() {
+                            events::SourceFailed { application: &application.name, source: name, reason }.emit();
+                        }
                         match on_error {
                             OnError::Refuse => return Err(Refusal::SourceFailed(reason)),
                             OnError::Omit => assembled.omitted(),
@@ -217,7 +224,7 @@ fn take(want: &Want, outcome: &Outcome, application: &Application, into: &mut Id
     Ok(true)
 }
 
-async fn ask_in_time(name: &str, source: &Source, ask: Ask, deadline: Instant) -> Outcome {
+async fn ask_in_time(source: &Source, ask: Ask, deadline: Instant) -> Outcome {
     let deadline = deadline.min(Instant::now() + source.timeout);
     match timeout_at(deadline, source.plugin.claims(&ask)).await {
         Err(_elapsed) => Err(Reason::SourceTimedOut),
@@ -226,11 +233,7 @@ async fn ask_in_time(name: &str, source: &Source, ask: Ask, deadline: Instant) -
             Ok(claims.into_iter().filter(|(claim, _)| source.sets.contains(claim)).collect())
         }
         Ok(Answer::NotFound) => Ok(Map::new()),
-        Ok(Answer::Unavailable) => Err(Reason::SourceUnavailable),
-        Ok(Answer::Denied) => {
-            events::SourceDenied { source: name }.emit();
-            Err(Reason::SourceUnavailable)
-        }
+        Ok(Answer::Unavailable | Answer::Denied) => Err(Reason::SourceUnavailable),
         Ok(Answer::Malformed) => Err(Reason::SourceMalformed),
     }
 }

@@ -31,7 +31,8 @@ impl JwtFormat {
     fn check(&self) -> Outcome {
         require(!self.algorithms.is_empty(), || "jwt.algorithms needs at least one".to_owned())?;
         distinct("jwt.algorithms", &self.algorithms)?;
-        require(self.audiences.iter().all(|audience| !audience.is_empty()), || "jwt.audiences has an empty one".to_owned())?;
+        let empty = self.audiences.iter().find(|audience| audience.is_empty());
+        refuse(empty, |_| "jwt.audiences has an empty one".to_owned())?;
         distinct("jwt.audiences", &self.audiences)?;
         require(self.max_ttl_secs != Some(0), || "jwt.max_ttl_secs must be at least 1".to_owned())?;
         self.check_fields()?;
@@ -63,7 +64,9 @@ impl JwtFormat {
                 Field::UserId | Field::Email | Field::Name | Field::ProfilePicture | Field::Locale => true,
             };
             require(text, || format!("{key} is about a field that is not text"))?;
-            require(self.claims.contains_key(field), || format!("{key} is about a field that jwt.claims does not have"))?;
+            require(self.claims.contains_key(field), || {
+                format!("{key} is about a field that jwt.claims does not have")
+            })?;
             require(*max > 0, || format!("{key} must be at least 1"))?;
         }
         Ok(())

@@ -69,7 +69,7 @@ fn the_profile_that_the_others_are_made_of_is_good() {
 #[test]
 fn two_claims_cannot_share_a_place() {
     all_refused(&[
-        ("created_at = [\"user\", \"since\"]", "created_at = [\"user\", \"email\"]", "jwt.claims.email and jwt.claims.created_at"),
+        ("created_at = [\"user\", \"since\"]", "name = [\"user\", \"email\"]", "jwt.claims.email and jwt.claims.name"),
         ("created_at = [\"user\", \"since\"]", "created_at = [\"user\", \"email\", \"at\"]", "jwt.claims.created_at"),
         ("created_at = [\"user\", \"since\"]", "created_at = \"user\"", "jwt.claims.created_at"),
         ("role = \"role\"", "role = \"teams\"", "jwt.claims.companies and jwt.attribute_claims.role"),
@@ -92,7 +92,7 @@ fn two_claims_cannot_share_a_place() {
 fn registered_claims_are_for_what_they_are_registered_for() {
     for name in ["iss", "aud", "exp", "nbf", "iat", "jti", "sub"] {
         all_refused(&[
-            ("created_at = [\"user\", \"since\"]", &format!("created_at = \"{name}\""), "jwt.claims.created_at lies on"),
+            ("companies = \"teams\"", &format!("companies = \"{name}\""), "jwt.claims.companies lies on"),
             ("created_at = [\"user\", \"since\"]", &format!("name = [\"{name}\", \"x\"]"), "jwt.claims.name lies on"),
             ("role = \"role\"", &format!("role = \"{name}\""), "jwt.attribute_claims.role lies on"),
             ("version = 2", &format!("{name} = 2"), &format!("jwt.constants.{name} lies on")),
@@ -143,7 +143,7 @@ fn paths_groups_and_lists_say_something_and_say_it_once() {
         ("exactly_one = [[\"user_id\"]]", "exactly_one = [[\"email\", \"email\"]]", "jwt.exactly_one names one twice"),
         ("order = [\"user_id\", \"email\"]", "order = [\"email\", \"email\"]", "hash.order names one twice"),
         ("order = [\"user_id\", \"email\"]", "order = []", "hash.order needs"),
-        ("algorithms = [\"HS256\", \"RS256\"]", "algorithms = [\"HS256\", \"HS256\"]", "jwt.algorithms names one twice"),
+        ("algorithms = [\"HS256\", \"RS256\"]", "algorithms = [\"HS256\", \"HS256\"]", "jwt.algorithms names"),
         ("algorithms = [\"HS256\", \"RS256\"]", "algorithms = []", "jwt.algorithms needs"),
         ("audiences = [\"acme\"]", "audiences = [\"acme\", \"acme\"]", "jwt.audiences names one twice"),
         ("audiences = [\"acme\"]", "audiences = [\"\"]", "jwt.audiences has an empty one"),
@@ -181,7 +181,7 @@ fn a_company_has_members_of_its_own() {
         ("id = \"key\"", "id = \"title\"", "jwt.company.claims.id and jwt.company.claims.name"),
         ("id = \"key\"", "id = \"\"", "jwt.company.claims.id has an empty name"),
         ("id = \"key\"\n", "", "jwt.company.claims needs id"),
-        ("domain = \"domain\"", "domain = \"title\"", "jwt.company.claims.name and jwt.company.attribute_claims.domain"),
+        ("domain = \"domain\"", "domain = \"title\"", "name and jwt.company.attribute_claims.domain"),
         ("domain = \"domain\"", "domain = [\"title\", \"of\"]", "jwt.company.attribute_claims.domain"),
         ("domain = \"domain\"", "domain = []", "jwt.company.attribute_claims.domain has an empty path"),
         ("domain = \"domain\"", "monthly_spend = \"x\"", "jwt.company.attribute_claims.monthly_spend is a field"),

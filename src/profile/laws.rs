@@ -56,8 +56,9 @@ fn instant(format: TimeFormat) -> impl Strategy<Value = UtcDateTime> {
 /// Whole numbers, and fractions that every reader of JSON reads alike.
 fn number() -> impl Strategy<Value = Number> {
     let whole = -crate::limits::INTEGER..=crate::limits::INTEGER;
-    let quarters = (-1_000_000..=1_000_000).prop_filter_map("exact", |n| crate::json::exact(f64::from(n) / 4.0));
-    prop_oneof![whole.prop_map(Number::from), quarters]
+    let fraction = any::<f64>().prop_filter_map("within the limit", crate::json::exact);
+    let small = (-1e6..1e6).prop_filter_map("within the limit", crate::json::exact);
+    prop_oneof![whole.prop_map(Number::from), small, fraction]
 }
 
 /// Any JSON, some levels deep, whose members have names that formats know, or any.
@@ -90,8 +91,8 @@ fn value() -> impl Strategy<Value = (Kind, Value)> {
         any::<bool>().prop_map(|truth| (Kind::Boolean, Value::from(truth))),
         Just((Kind::Date, Value::from("2025-05-19"))),
         list.prop_map(|items| (Kind::List, Value::from(items))),
-        btree_map(text(), any::<bool>(), 0..4)
-            .prop_map(|members| (Kind::Object, members.into_iter().map(|(name, value)| (name, Value::from(value))).collect())),
+        btree_map(text(), any::<bool>().prop_map(Value::from), 0..4)
+            .prop_map(|members| (Kind::Object, Value::Object(members.into_iter().collect()))),
     ]
 }
 
@@ -153,13 +154,16 @@ fn case() -> impl Strategy<Value = Case> {
     select(FORMATS.as_slice()).prop_flat_map(|format| {
         let own = format.attribute_claims.keys().cloned().collect();
         let place = format.clone();
-        let takes = move |name: &str| Field::named(name).is_none() && place.has_place_for(name) && !place.reserves(name);
+        let takes = move |name: &str| {
+            Field::named(name).is_none() && place.has_place_for(name) && !place.reserves(name)
+        };
         let texts = proptest::array::uniform5(of(text()));
         let rest = (of(instant(format.time)), companies(&format), attributes(own, takes));
-        (Just(format), texts, rest).prop_map(|(format, texts, (created_at, (of_companies, companies), (users, given)))| {
+        (Just(format), texts, rest).prop_map(|(format, texts, rest)| {
+            let (created_at, (of_companies, companies), (users, attributes)) = rest;
             let [user_id, email, name, profile_picture, locale] = texts;
             let mut identity =
-                Identity { user_id, email, name, profile_picture, locale, created_at, companies, attributes: given };
+                Identity { user_id, email, name, profile_picture, locale, created_at, companies, attributes };
             restrict(&format, &mut identity);
             (format, users, of_companies, identity)
         })

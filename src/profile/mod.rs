@@ -2,7 +2,8 @@
 //! cannot be said here needs a better language here, never code of its own.
 //!
 //! `docs/profiles.md` describes the language; `profiles/*.toml` are the formats that come with the binary. This file
-//! holds the language, `check.rs` what it may not say, `places.rs` where claims lie, `write.rs` and `read.rs` the two directions.
+//! holds the language, `check.rs` what it may not say, `places.rs` where claims lie, `write.rs` and
+//! `read.rs` the two directions.
 
 mod check;
 #[cfg(test)]
@@ -308,8 +309,8 @@ impl Profile {
 
     fn parse_all(texts: &[(&str, &str)]) -> Result<BTreeMap<String, Self>, Invalid> {
         let parse = |(name, text): &(&str, &str)| {
-            let parsed = Self::parse(name, text).map_err(|invalid| Invalid::Meaning(format!("profile {name}: {invalid}")));
-            Ok(((*name).to_owned(), parsed?))
+            let named = |invalid: Invalid| Invalid::Meaning(format!("profile {name}: {invalid}"));
+            Ok(((*name).to_owned(), Self::parse(name, text).map_err(named)?))
         };
         texts.iter().map(parse).collect()
     }

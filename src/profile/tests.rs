@@ -154,6 +154,16 @@ fn names_are_reserved_where_they_would_collide() -> Result<(), Invalid> {
 }
 
 #[test]
+fn a_product_may_know_some_attributes_alone() -> Result<(), Invalid> {
+    let alone = NESTED.replace("attributes = [\"traits\"]", "").replace("attributes = [\"more\", \"custom\"]", "");
+    let alone = Profile::parse("alone", &alone)?.jwt.ok_or_else(|| Invalid::Meaning("no jwt".to_owned()))?;
+    assert!(alone.has_place_for("role") && !alone.has_place_for("plan"));
+    let company = alone.company.ok_or_else(|| Invalid::Meaning("no company".to_owned()))?;
+    assert!(company.has_place_for("domain") && !company.has_place_for("industry"));
+    Ok(())
+}
+
+#[test]
 fn a_claim_that_only_lies_beside_a_place_is_not_written_without_it() -> Result<(), Invalid> {
     let identity = Identity { user_id: Some("1".to_owned()), ..Identity::default() };
     assert_eq!(Value::Object(format()?.write(&identity)), json!({ "identity": { "external_id": "1" } }));

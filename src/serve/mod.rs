@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
@@ -147,7 +148,6 @@ pub async fn serve(
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let gated = tonic::service::interceptor::InterceptedService::new;
     let mut server = Server::builder();
     if let Some(tls) = tls {
         server = server.tls_config(tls_config(tls)).context("server.tls")?;
@@ -159,10 +159,10 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .layer(Rescue)
         .add_service(health)
-        .add_service(gated(reflection().build_v1()?, gate.clone()))
+        .add_service(InterceptedService::new(reflection().build_v1()?, gate.clone()))
         // Clients from before the first stable version of reflection ask for this one.
-        .add_service(tonic::service::interceptor::InterceptedService::new(reflection().build_v1alpha()?, gate.clone()))
-        .add_service(tonic::service::interceptor::InterceptedService::new(service, gate));
+        .add_service(InterceptedService::new(reflection().build_v1alpha()?, gate.clone()))
+        .add_service(InterceptedService::new(service, gate));
     let (drain, drained) = tokio::sync::oneshot::channel::<()>();
     let stop = async move {
         stop.await;

@@ -196,6 +196,34 @@ async fn without_facts_the_operator_has_decided() {
 }
 
 #[tokio::test]
+async fn a_shadow_changes_nothing() {
+    let policy = "shadow = { hash_until = \"2026-05-01T00:00:00Z\", \
+                  ratchet = { scope = \"subject\", grace_secs = 0, on_store_error = \"refuse\" } }";
+    let mut server = Setup { facts: Arc::new(NoFacts), ..Setup::default() }.policy(policy).start().await;
+    let accepted = server.accepted(good()).await;
+    assert_eq!(accepted.notices[0].deadline, None);
+    server.accepted(verify_jwt(token(json!({})))).await;
+    assert_eq!(server.hash(hash_of("1")).await.unwrap().accepted_until, None);
+}
+
+#[tokio::test]
+async fn a_key_that_retires_soon_is_told() {
+    let secret = "secret = { env = \"IV_SECRET\" }";
+    let retiring = format!("{secret}\nretire_at = \"2026-06-30T00:00:00Z\"");
+    let mut server = Setup::default().replace(secret, &retiring).start().await;
+    let retires = |notices: &[proto::Notice]| {
+        notices.iter().find(|n| n.code() == NoticeCode::KeyRetiresSoon).and_then(|n| n.deadline)
+    };
+    let at = Some(timestamp("2026-06-30T00:00:00Z"));
+    assert_eq!(retires(&server.accepted(good()).await.notices), at);
+    assert_eq!(retires(&server.hash(hash_of("1")).await.unwrap().notices), at);
+    server.set_now(NOW - 86_400 * 5);
+    assert_eq!(retires(&server.accepted(good()).await.notices), None, "over thirty days ahead");
+    server.set_now(at.unwrap().seconds);
+    assert_eq!(server.why(good()).await, Reason::KeyRetired);
+}
+
+#[tokio::test]
 async fn a_short_key_is_told_in_every_answer() {
     let setup = Setup::default()
         .replace("secret = { env = \"IV_SECRET\" }", "secret = { env = \"SHORT\" }\nallow_weak = true")

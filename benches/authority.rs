@@ -1,0 +1,106 @@
+//! What a request costs in process: Sign, Verify and LegacyHash of the guide's user, beside `jsonwebtoken` on the same
+//! claims. The numbers are ratios of one run: `cargo bench`.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot go on should stop")]
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use countersign::authority::Authority;
+use countersign::caller::Caller;
+use countersign::clock::Fixed;
+use countersign::config::{self, World, dev};
+use countersign::identity::{Company, Identity};
+use countersign::order::{HashOrder, LegacyProof, SignOrder, VerifyOrder};
+use countersign::pipeline::registry::KINDS;
+use countersign::store::Memory;
+use criterion::{Criterion, criterion_group, criterion_main};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde_json::{Map, Value, json};
+use time::UtcDateTime;
+
+const JWT_SECRET: &str = "benchmark-jwt-secret-0123456789abcdef";
+const IV_SECRET: &str = "benchmark-iv-secret-0123456789abcdef";
+
+fn authority(runtime: &tokio::runtime::Runtime) -> Authority {
+    let secrets = dev::SECRETS.into_iter().zip([JWT_SECRET, IV_SECRET]);
+    let env: BTreeMap<String, String> = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    // 2026-06-01: results do not depend on the day.
+    let now = UtcDateTime::from_unix_timestamp(1_780_272_000).unwrap();
+    let world = World { env: &env, now, kinds: KINDS, dev: true };
+    let settings = config::parse("benchmark", dev::CONFIGURATION, world).unwrap();
+    let (_, _, snapshot) = runtime.block_on(settings.open()).unwrap();
+    Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()))
+}
+
+fn guide() -> Identity {
+    let members = |value: Value| value.as_object().cloned().unwrap_or_else(Map::new);
+    Identity {
+        user_id: Some("123456".to_owned()),
+        email: Some("user@example.com".to_owned()),
+        name: Some("User Name".to_owned()),
+        profile_picture: Some("https://example.com/images/yourcustomer.png".to_owned()),
+        companies: vec![Company {
+            id: "987654321".to_owned(),
+            name: Some("Business Inc. 23".to_owned()),
+            monthly_spend: Some(500.into()),
+            created_at: None,
+            attributes: members(json!({"industry": "Fintech", "location": "Canada"})),
+        }],
+        attributes: members(json!({"title": "Product Manager", "plan": "Premium", "number": "123"})),
+        ..Identity::default()
+    }
+}
+
+fn benchmark(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let authority = authority(&runtime);
+    let caller = Caller::anyone("benchmark");
+    let application = dev::APPLICATION.to_owned();
+
+    let order = SignOrder { application: application.clone(), identity: guide(), ..SignOrder::default() };
+    let token = runtime.block_on(authority.sign(&caller, &order)).unwrap().token.token;
+    let hash_order = HashOrder {
+        application: application.clone(),
+        identity: Identity { user_id: Some("123456".to_owned()), ..Identity::default() },
+        ..HashOrder::default()
+    };
+    let (_, hash) = authority.legacy_hash(&caller, &hash_order).unwrap().user.unwrap();
+    let verify_jwt = VerifyOrder { application: application.clone(), jwt: Some(token.clone()), ..VerifyOrder::default() };
+    let proof = LegacyProof { user_hash: hash, ..LegacyProof::default() };
+    let verify_hash = VerifyOrder { application, legacy: Some(proof), asserted: guide(), ..VerifyOrder::default() };
+
+    let (encoding, decoding) =
+        (EncodingKey::from_secret(JWT_SECRET.as_bytes()), DecodingKey::from_secret(JWT_SECRET.as_bytes()));
+    let mut validation = Validation::new(Algorithm::HS256);
+    // The clock of the benchmark stands in the past or the future of the machine's.
+    validation.validate_exp = false;
+    let claims = jsonwebtoken::decode::<Value>(&token, &decoding, &validation).unwrap().claims;
+
+    let mut sign = criterion.benchmark_group("sign");
+    sign.bench_function("countersign", |b| b.iter(|| runtime.block_on(authority.sign(&caller, black_box(&order)))));
+    sign.bench_function("jsonwebtoken", |b| {
+        b.iter(|| jsonwebtoken::encode(&Header::default(), black_box(&claims), &encoding));
+    });
+    sign.finish();
+
+    let mut verify = criterion.benchmark_group("verify");
+    verify.bench_function("countersign jwt", |b| {
+        b.iter(|| runtime.block_on(authority.verify(&caller, black_box(&verify_jwt))));
+    });
+    verify.bench_function("jsonwebtoken", |b| {
+        b.iter(|| jsonwebtoken::decode::<Value>(black_box(&token), &decoding, &validation));
+    });
+    verify.bench_function("countersign hash", |b| {
+        b.iter(|| runtime.block_on(authority.verify(&caller, black_box(&verify_hash))));
+    });
+    verify.finish();
+
+    let mut hash = criterion.benchmark_group("hash");
+    hash.bench_function("countersign", |b| b.iter(|| authority.legacy_hash(&caller, black_box(&hash_order))));
+    hash.finish();
+}
+
+criterion_group!(benches, benchmark);
+criterion_main!(benches);
