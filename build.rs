@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         file.source_code_info = None;
     }
     std::fs::write(out.join("countersign.bin"), bare.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // Ordered maps: what is written twice is the same bytes twice.
+    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
     Ok(())
 }

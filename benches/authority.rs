@@ -67,7 +67,8 @@ fn benchmark(criterion: &mut Criterion) {
         ..HashOrder::default()
     };
     let (_, hash) = authority.legacy_hash(&caller, &hash_order).unwrap().user.unwrap();
-    let verify_jwt = VerifyOrder { application: application.clone(), jwt: Some(token.clone()), ..VerifyOrder::default() };
+    let verify_jwt =
+        VerifyOrder { application: application.clone(), jwt: Some(token.clone()), ..VerifyOrder::default() };
     let proof = LegacyProof { user_hash: hash, ..LegacyProof::default() };
     let verify_hash = VerifyOrder { application, legacy: Some(proof), asserted: guide(), ..VerifyOrder::default() };
 

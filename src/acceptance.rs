@@ -36,7 +36,7 @@ pub struct Acceptance {
     /// Whether a JWT ends the hash of its subject.
     pub ratchet: Option<Ratchet>,
     /// The policy that is tried out beside this one.
-    pub shadow: Option<Box<Acceptance>>,
+    pub shadow: Option<Box<Self>>,
 }
 
 /// A later sunset for a client, a caller, or a client of a caller.

@@ -44,21 +44,29 @@ fn policy() -> impl Strategy<Value = Acceptance> {
         proptest::collection::vec(step, 0..3),
         proptest::option::of(ratchet()),
     )
-        .prop_map(|([hash_from, jwt_from, hash_until, issue_jwt_from, issue_hash_until], exceptions, brownouts, mut rollout, ratchet)| {
-            rollout.sort_by_key(|step| step.at);
-            Acceptance {
-                hash_from,
-                jwt_from,
-                hash_until,
-                issue_jwt_from,
-                issue_hash_until,
+        .prop_map(
+            |(
+                [hash_from, jwt_from, hash_until, issue_jwt_from, issue_hash_until],
                 exceptions,
                 brownouts,
-                rollout,
+                mut rollout,
                 ratchet,
-                shadow: None,
-            }
-        })
+            )| {
+                rollout.sort_by_key(|step| step.at);
+                Acceptance {
+                    hash_from,
+                    jwt_from,
+                    hash_until,
+                    issue_jwt_from,
+                    issue_hash_until,
+                    exceptions,
+                    brownouts,
+                    rollout,
+                    ratchet,
+                    shadow: None,
+                }
+            },
+        )
 }
 
 fn subject() -> impl Strategy<Value = Subject> {
@@ -160,13 +168,34 @@ fn every_case_of_a_small_world_is_judged_in_order() {
                                 let policy = Acceptance {
                                     hash_from: from.map(at),
                                     hash_until: until.map(at),
-                                    exceptions: excepted.into_iter().map(|secs| Exception { client: Some("ios".to_owned()), caller: None, hash_until: at(secs) }).collect(),
-                                    brownouts: brownout.into_iter().map(|(a, b)| Window { from: at(a), until: at(b) }).collect(),
-                                    rollout: percent.into_iter().map(|(secs, percent)| Step { at: at(secs), percent }).collect(),
-                                    ratchet: ratchet.map(|on_store_error| Ratchet { scope: Scope::Subject, grace: Duration::seconds(10), on_store_error }),
+                                    exceptions: excepted
+                                        .into_iter()
+                                        .map(|secs| Exception {
+                                            client: Some("ios".to_owned()),
+                                            caller: None,
+                                            hash_until: at(secs),
+                                        })
+                                        .collect(),
+                                    brownouts: brownout
+                                        .into_iter()
+                                        .map(|(a, b)| Window { from: at(a), until: at(b) })
+                                        .collect(),
+                                    rollout: percent
+                                        .into_iter()
+                                        .map(|(secs, percent)| Step { at: at(secs), percent })
+                                        .collect(),
+                                    ratchet: ratchet.map(|on_store_error| Ratchet {
+                                        scope: Scope::Subject,
+                                        grace: Duration::seconds(10),
+                                        on_store_error,
+                                    }),
                                     ..Acceptance::default()
                                 };
-                                let fact = if unknown { Fact::Unknown } else { first.map_or(Fact::None, |secs| Fact::JwtSince(at(secs))) };
+                                let fact = if unknown {
+                                    Fact::Unknown
+                                } else {
+                                    first.map_or(Fact::None, |secs| Fact::JwtSince(at(secs)))
+                                };
                                 let sunset = until.map(|until| until.max(excepted.unwrap_or(until)));
                                 let wanted = if from == Some(21) {
                                     Verdict::Refuse(Reason::HashNotYetAccepted)
@@ -199,7 +228,8 @@ fn every_case_of_a_small_world_is_judged_in_order() {
 #[test]
 fn buckets_are_those_of_every_node_and_version() {
     // Values that a change of the function would move: a roll-out must not reshuffle its subjects on an upgrade.
-    let bucket_of = |application: &str, kind, value: &str| bucket(application, &Subject { kind, value: value.to_owned() });
+    let bucket_of =
+        |application: &str, kind, value: &str| bucket(application, &Subject { kind, value: value.to_owned() });
     let known = [
         bucket_of("acme/feedback", SubjectKind::UserId, "123456"),
         bucket_of("acme/feedback", SubjectKind::Email, "123456"),

@@ -19,11 +19,11 @@ use crate::identity::{Identity, Subject};
 use crate::mint::{self, Grant};
 use crate::observe::events;
 use crate::order::{
-    Accepted, DiagnoseOrder, Diagnosis, ExchangeOrder, HashOrder, Hashed, LegacyProof, Outcome, Proof, Proven, SignOrder,
-    Signed, VerifyOrder, notable,
+    Accepted, DiagnoseOrder, Diagnosis, ExchangeOrder, HashOrder, Hashed, LegacyProof, Outcome, Proof, Proven,
+    SignOrder, Signed, VerifyOrder, notable,
 };
 use crate::pipeline::{self, Base};
-use crate::refusal::{Notice, NoticeCode, Reason, Refusal};
+use crate::refusal::{Notice, NoticeCode, Reason, Refusal, Refused};
 use crate::split::split;
 use crate::store::Facts;
 use crate::token::legacy;
@@ -155,6 +155,8 @@ impl Authority {
         let verdict = match self.judge(&mut hearing, credential).await {
             Ok(_proof) => None,
             Err(Refusal::Verdict(refused)) => Some(refused),
+            // Verify would say so with an error; here the finding says which field it is.
+            Err(Refusal::Invalid(reason, _)) => Some(Refused::from(reason)),
             Err(error) => return Err(error),
         };
         let proof = credential.legacy.clone().unwrap_or_default();

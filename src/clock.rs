@@ -15,6 +15,7 @@ pub trait Clock: Send + Sync {
 pub struct System;
 
 impl Clock for System {
+    #[expect(clippy::disallowed_methods, reason = "the one place")]
     fn now(&self) -> UtcDateTime {
         UtcDateTime::now()
     }

@@ -98,11 +98,15 @@ impl<'a> Hearing<'a> {
         }
         let used = legacy::verify(&keys.legacy, &subject.value, &digest, self.now);
         let companies = companies(format, &keys.legacy, proof, self.now);
-        let weak = used.as_ref().map_or_else(|_| keys.legacy.iter().any(|key| key.hmac.is_weak()), |key| key.hmac.is_weak());
+        let weak =
+            used.as_ref().map_or_else(|_| keys.legacy.iter().any(|key| key.hmac.is_weak()), |key| key.hmac.is_weak());
         let validity = used.as_ref().map(|key| key.validity).unwrap_or_default();
         notable(&mut self.notices, key_notices(weak, validity, self.now));
         let key = used?;
-        notable(&mut self.notices, acceptance.hash_notices(&self.caller.name, self.caller.steering(&order.client), self.now));
+        notable(
+            &mut self.notices,
+            acceptance.hash_notices(&self.caller.name, self.caller.steering(&order.client), self.now),
+        );
         Ok((subject, key, companies?))
     }
 

@@ -62,15 +62,8 @@ pub enum Field {
 
 impl Field {
     /// Every field, in the order in which claims are written.
-    pub const ALL: [Self; 7] = [
-        Self::UserId,
-        Self::Email,
-        Self::Name,
-        Self::ProfilePicture,
-        Self::Locale,
-        Self::CreatedAt,
-        Self::Companies,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::UserId, Self::Email, Self::Name, Self::ProfilePicture, Self::Locale, Self::CreatedAt, Self::Companies];
 
     /// The fields that are plain text and no identifiers.
     pub const TEXTS: [Self; 3] = [Self::Name, Self::ProfilePicture, Self::Locale];
@@ -144,9 +137,7 @@ impl Identity {
 
     /// Each identifier that is there, as a subject.
     pub fn subjects(&self) -> impl Iterator<Item = Subject> + '_ {
-        SubjectKind::ALL
-            .into_iter()
-            .filter_map(|kind| Some(Subject { kind, value: self.identifier(kind)?.to_owned() }))
+        SubjectKind::ALL.into_iter().filter_map(|kind| Some(Subject { kind, value: self.identifier(kind)?.to_owned() }))
     }
 
     /// The identity that holds nothing but this one's identifiers.
@@ -220,18 +211,15 @@ impl Privileged {
     pub fn covers(&self, value: &str) -> bool {
         self.user_ids.iter().any(|id| id == value)
             || self.emails.iter().any(|email| *email == UniCase::new(value))
-            || value.rsplit_once('@').is_some_and(|(_, domain)| {
-                self.domains.iter().any(|privileged| *privileged == UniCase::new(domain))
-            })
+            || value
+                .rsplit_once('@')
+                .is_some_and(|(_, domain)| self.domains.iter().any(|privileged| *privileged == UniCase::new(domain)))
     }
 
     /// Whether an identifier of the identity is privileged.
     #[must_use]
     pub fn covers_any(&self, identity: &Identity) -> bool {
-        SubjectKind::ALL
-            .into_iter()
-            .filter_map(|kind| identity.identifier(kind))
-            .any(|value| self.covers(value))
+        SubjectKind::ALL.into_iter().filter_map(|kind| identity.identifier(kind)).any(|value| self.covers(value))
     }
 }
 

@@ -56,9 +56,7 @@ pub fn holds_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(members) => {
-            members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value))
-        }
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -135,8 +133,22 @@ mod tests {
 
     #[test]
     fn an_object_is_read_one_way_or_not_at_all() {
-        assert_eq!(object(br#" {"a":[1,2.5,null,"x"],"b":{}} "#), json!({"a":[1,2.5,null,"x"],"b":{}}).as_object().cloned());
-        for bad in [r#"{"a":1,"a":1}"#, r#"{"a":{"b":1,"b":2}}"#, r#"[{"a":1,"a":2}]"#, "[]", "1", "{} x", "{", "", r#"{"a":NaN}"#, r#"{"a":1e400}"#] {
+        assert_eq!(
+            object(br#" {"a":[1,2.5,null,"x"],"b":{}} "#),
+            json!({"a":[1,2.5,null,"x"],"b":{}}).as_object().cloned()
+        );
+        for bad in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":{"b":1,"b":2}}"#,
+            r#"[{"a":1,"a":2}]"#,
+            "[]",
+            "1",
+            "{} x",
+            "{",
+            "",
+            r#"{"a":NaN}"#,
+            r#"{"a":1e400}"#,
+        ] {
             assert_eq!(object(bad.as_bytes()), None, "{bad}");
         }
         assert_eq!(object(b"{\"a\":\"\xff\"}"), None);

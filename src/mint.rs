@@ -48,7 +48,12 @@ pub struct Provenance {
 
 impl Grant {
     /// What the request and the application's rules come to.
-    pub fn of(application: &Application, ttl: Option<Duration>, audience: &str, now: UtcDateTime) -> Result<Self, Refusal> {
+    pub fn of(
+        application: &Application,
+        ttl: Option<Duration>,
+        audience: &str,
+        now: UtcDateTime,
+    ) -> Result<Self, Refusal> {
         let expected = &application.expected;
         let (default, max) = (expected.times.default_ttl, expected.times.max_ttl);
         let ttl = ttl.unwrap_or(default);
@@ -61,12 +66,7 @@ impl Grant {
             _ => return Err(Refusal::field("audience", "is not one of the application's audiences")),
         };
         let issued_at = now.truncate_to_second();
-        Ok(Self {
-            issuer: expected.issuer.clone(),
-            audiences,
-            issued_at,
-            expires_at: issued_at.saturating_add(ttl),
-        })
+        Ok(Self { issuer: expected.issuer.clone(), audiences, issued_at, expires_at: issued_at.saturating_add(ttl) })
     }
 }
 
@@ -131,7 +131,8 @@ pub fn mint(
 #[must_use]
 pub fn notices(format: &JwtFormat, identity: &Identity) -> Option<Notice> {
     let writes = |field: Field| format.claims.contains_key(&field);
-    let exclusive = format.exactly_one.iter().any(|group| group.contains(&Field::UserId) && group.contains(&Field::Email));
+    let exclusive =
+        format.exactly_one.iter().any(|group| group.contains(&Field::UserId) && group.contains(&Field::Email));
     let both = identity.user_id.is_some() && identity.email.is_some();
     (writes(Field::UserId) && writes(Field::Email) && !exclusive && !both).then(|| NoticeCode::IdentifierMissing.into())
 }

@@ -188,10 +188,9 @@ impl HashOrder {
         let kind = format.order.iter().copied().find(|kind| self.identity.identifier(*kind).is_some());
         let only_companies = !self.company_ids.is_empty() && self.identity == Identity::default();
         match (kind, format.order.first()) {
-            (None, Some(first)) if !only_companies => Err(Refusal::field(
-                first.name(),
-                "it is required: it is what this application's profile hashes",
-            )),
+            (None, Some(first)) if !only_companies => {
+                Err(Refusal::field(first.name(), "it is required: it is what this application's profile hashes"))
+            }
             (kind, _) => Ok(kind),
         }
     }
@@ -230,4 +229,3 @@ impl Proof {
         }
     }
 }
-

@@ -355,19 +355,6 @@ impl Refusal {
         }
     }
 
-    /// The same, with the fields of a message named from within it.
-    #[must_use]
-    pub fn below(mut self, message: &str) -> Self {
-        if let Self::Invalid(_, violations) = &mut self {
-            for violation in violations {
-                if let Some(field) = violation.field.strip_prefix(message) {
-                    violation.field = field.to_owned();
-                }
-            }
-        }
-        self
-    }
-
     /// The same, where nothing of the identity is the caller's doing: a claim that is missing is a verdict on the
     /// credential, anything else about the claims the fault of a source.
     #[must_use]

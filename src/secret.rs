@@ -75,8 +75,7 @@ pub enum KeyEncoding {
 
 impl KeyEncoding {
     /// Every encoding with its name in profiles and configuration.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("text", Self::Text), ("hex", Self::Hex), ("base64", Self::Base64)];
+    pub const ALL: [(&'static str, Self); 3] = [("text", Self::Text), ("hex", Self::Hex), ("base64", Self::Base64)];
 
     /// The name in profiles and configuration.
     #[must_use]

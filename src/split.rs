@@ -55,12 +55,9 @@ impl Split {
             }
             let nothing = Company::default();
             let known = proven.unwrap_or(&nothing);
-            let attributes = self.attributes(
-                &application.companies,
-                &known.attributes,
-                &company.attributes,
-                |name| path(&format!(".{name}")),
-            );
+            let attributes = self.attributes(&application.companies, &known.attributes, &company.attributes, |name| {
+                path(&format!(".{name}"))
+            });
             let mut rest = Company {
                 id: company.id.clone(),
                 name: company.name.clone().filter(|_| known.name.is_none()),

@@ -1,6 +1,6 @@
 //! The credential that the flags say.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
@@ -38,8 +38,8 @@ const fn hashed(hashed: Option<Hashed>) -> HashedIdentifier {
 }
 
 /// At the first `=`: a hash in base64 may end with one.
-fn company_hashes(flags: &[String]) -> anyhow::Result<HashMap<String, String>> {
-    let mut hashes = HashMap::new();
+fn company_hashes(flags: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut hashes = BTreeMap::new();
     for flag in flags {
         let (id, hash) = flag.split_once('=').context("--company-hash: give ID=HASH")?;
         ensure!(!id.is_empty(), "--company-hash: the id is missing");

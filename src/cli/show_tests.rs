@@ -1,6 +1,6 @@
 //! What people and scripts see of each answer.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use prost_types::{Duration, Struct, Timestamp, Value};
 
@@ -49,7 +49,7 @@ notice: KEY_RETIRES_SOON [1970-01-01T01:00:00Z] The key retires.
 
 #[test]
 fn the_hash_of_the_user_comes_first_and_companies_alone_in_the_order_asked_for() -> Result<(), Trouble> {
-    let company_hashes = HashMap::from([("c1".to_owned(), "h1".to_owned()), ("c2".to_owned(), "h2".to_owned())]);
+    let company_hashes = BTreeMap::from([("c1".to_owned(), "h1".to_owned()), ("c2".to_owned(), "h2".to_owned())]);
     let mut response = proto::LegacyHashResponse {
         user_hash: "hu".to_owned(),
         company_hashes,

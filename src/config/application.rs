@@ -149,10 +149,8 @@ fn exchange(application: &Table<'_>) -> Exchange {
     let default = Exchange { jwt: false, max_session: Duration::seconds(MAX_SESSION_SECS) };
     let Some(table) = application.table("exchange") else { return default };
     let max_session = table.integer("max_session_secs", 1..=LONGEST_SECS);
-    let exchange = Exchange {
-        jwt: table.flag("jwt"),
-        max_session: max_session.map_or(default.max_session, Duration::seconds),
-    };
+    let exchange =
+        Exchange { jwt: table.flag("jwt"), max_session: max_session.map_or(default.max_session, Duration::seconds) };
     table.done();
     exchange
 }
@@ -178,7 +176,8 @@ fn budget(application: &Table<'_>) -> std::time::Duration {
 fn check_keys(table: &Table<'_>, application: &Application, world: World<'_>) {
     let ended = application.acceptance.last_hash_until().is_some_and(|until| until <= world.now);
     // A key that was written and is broken has been reported already.
-    let written = |purpose: &str| table.tables("keys").iter().any(|(_, key)| key.text("purpose").as_deref() == Some(purpose));
+    let written =
+        |purpose: &str| table.tables("keys").iter().any(|(_, key)| key.text("purpose").as_deref() == Some(purpose));
     if application.profile.hash.is_some() && application.keys.legacy.is_empty() && !ended && !written("legacy") {
         table.problem(
             "keys",

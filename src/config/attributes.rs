@@ -58,7 +58,11 @@ pub(super) fn companies(application: &Table<'_>, format: Option<&JwtFormat>, use
     for (name, table) in &tables {
         let origins: Vec<Origin> = table.texts("from").into_iter().map(origin).collect();
         if origins.iter().any(|origin| !list.contains(origin)) {
-            table.problem("from", "names an origin that the companies do not come from", "set attributes.companies.from");
+            table.problem(
+                "from",
+                "names an origin that the companies do not come from",
+                "set attributes.companies.from",
+            );
         }
         let from = if origins.is_empty() { list.clone() } else { origins };
         let place = format.map(|company| {

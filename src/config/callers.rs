@@ -56,7 +56,11 @@ pub(super) fn read(root: &Table<'_>, _world: World<'_>) -> Callers {
         let applications = applications(&table);
         let clients = table.texts("clients").into_iter().collect::<BTreeSet<_>>();
         if clients.iter().any(|label| label.contains('/')) {
-            table.problem("clients", "has a label with a slash", "name first segments only: \"ios\" covers \"ios/3.2\"");
+            table.problem(
+                "clients",
+                "has a label with a slash",
+                "name first segments only: \"ios\" covers \"ios/3.2\"",
+            );
         }
         table.done();
         let Some(digest) = digest else { continue };

@@ -56,14 +56,24 @@ pub(super) fn parse(name: &str, text: &str, env: &BTreeMap<String, String>) -> R
     let mut problems: Vec<_> = foreign
         .into_iter()
         .map(|key| {
-            problem("environment", &key, "cannot be set by the environment".to_owned(), "only server, store and audit can")
+            problem(
+                "environment",
+                &key,
+                "cannot be set by the environment".to_owned(),
+                "only server, store and audit can",
+            )
         })
         .collect();
     match figment.extract::<Dict>() {
         Ok(dict) if problems.is_empty() => Ok(Tree { name: name.to_owned(), dict, figment }),
         Ok(_) => Err(problems),
         Err(_quotes_values) => {
-            problems.push(problem(name, "", "cannot be merged with the environment".to_owned(), "unset COUNTERSIGN__*"));
+            problems.push(problem(
+                name,
+                "",
+                "cannot be merged with the environment".to_owned(),
+                "unset COUNTERSIGN__*",
+            ));
             Err(problems)
         }
     }

@@ -21,6 +21,9 @@ pub(super) struct Fingerprint {
     pub(super) bytes: Secret,
 }
 
+/// How the text of a key becomes a pair, or half of one.
+type ReadPair = fn(Algorithm, &[u8]) -> Result<KeyPair, Unusable>;
+
 #[derive(Clone, Copy)]
 enum Purpose {
     Jwt,
@@ -89,7 +92,11 @@ impl Reading<'_> {
         let kid = self.table.text("kid").unwrap_or_else(|| self.id.to_owned());
         let Some(format) = &self.profile.jwt else {
             self.skip();
-            self.table.problem("purpose", "is jwt, and the profile has no JWT", "remove the key, or choose another profile");
+            self.table.problem(
+                "purpose",
+                "is jwt, and the profile has no JWT",
+                "remove the key, or choose another profile",
+            );
             return None;
         };
         let names: Vec<(&str, Algorithm)> = format.algorithms.iter().map(|a| (a.name(), *a)).collect();
@@ -101,7 +108,7 @@ impl Reading<'_> {
         };
         let (material, bytes) = if algorithm.family() == Family::Hmac {
             let secret = self.hmac_secret(format.key_encoding)?;
-            (Material::Hmac(HmacKey::new(algorithm, secret.clone())?), secret)
+            (Material::Hmac(Box::new(HmacKey::new(algorithm, secret.clone())?)), secret)
         } else {
             self.pair(algorithm)?
         };
@@ -117,7 +124,11 @@ impl Reading<'_> {
         }
         let Some(format) = &self.profile.hash else {
             self.skip();
-            self.table.problem("purpose", "is legacy, and the profile has no hash", "remove the key, or choose another profile");
+            self.table.problem(
+                "purpose",
+                "is legacy, and the profile has no hash",
+                "remove the key, or choose another profile",
+            );
             return None;
         };
         let secret = self.hmac_secret(format.key_encoding)?;
@@ -155,11 +166,19 @@ impl Reading<'_> {
         let bytes = secret.expose();
         let ends = (bytes.first(), bytes.last());
         if matches!(ends, (Some(b'"'), Some(b'"')) | (Some(b'\''), Some(b'\''))) && bytes.len() > 1 {
-            self.table.warning("secret", "begins and ends with a quote", "remove the quotes if they are not part of it");
+            self.table.warning(
+                "secret",
+                "begins and ends with a quote",
+                "remove the quotes if they are not part of it",
+            );
         }
         let blank = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
         if blank(ends.0) || blank(ends.1) {
-            self.table.warning("secret", "begins or ends with white space", "remove it if it is not part of the secret");
+            self.table.warning(
+                "secret",
+                "begins or ends with white space",
+                "remove it if it is not part of the secret",
+            );
         }
     }
 
@@ -170,16 +189,15 @@ impl Reading<'_> {
                 self.table.problem(key, "is not for asymmetric keys", "remove it");
             }
         }
-        let (key, read): (&str, fn(Algorithm, &[u8]) -> Result<KeyPair, Unusable>) =
-            match (self.table.has("secret"), self.table.has("public")) {
-                (true, false) => ("secret", KeyPair::private),
-                (false, true) => ("public", KeyPair::public),
-                (true, true) | (false, false) => {
-                    self.skip();
-                    self.table.problem("secret", "needs a private key, or public a public one", "one of the two");
-                    return None;
-                }
-            };
+        let (key, read): (&str, ReadPair) = match (self.table.has("secret"), self.table.has("public")) {
+            (true, false) => ("secret", KeyPair::private),
+            (false, true) => ("public", KeyPair::public),
+            (true, true) | (false, false) => {
+                self.skip();
+                self.table.problem("secret", "needs a private key, or public a public one", "one of the two");
+                return None;
+            }
+        };
         let secret = self.table.secret(key, self.world.env)?;
         match read(algorithm, secret.expose()) {
             Ok(pair) => Some((Material::Pair(pair), secret)),

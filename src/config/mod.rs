@@ -64,6 +64,7 @@ pub struct Settings {
 
 /// What a configuration is checked against.
 #[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "it holds the environment, and so secrets")]
 pub struct World<'w> {
     /// The environment variables, for configuration and for secrets.
     pub env: &'w BTreeMap<String, String>,

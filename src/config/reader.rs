@@ -45,7 +45,8 @@ impl<'t> Table<'t> {
     /// The path of a key in this table; a dotted one that is not written here is the path of a key below.
     pub(super) fn path(&self, key: &str) -> String {
         let segments: Vec<&str> = if self.has(key) { vec![key] } else { key.split('.').collect() };
-        let bare = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-[]".contains(&b));
+        let bare =
+            |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-[]".contains(&b));
         let quoted = segments.into_iter().map(|key| if bare(key) { key.to_owned() } else { format!("{key:?}") });
         let path = quoted.collect::<Vec<_>>().join(".");
         if self.path.is_empty() { path } else { format!("{}.{path}", self.path) }
@@ -57,7 +58,11 @@ impl<'t> Table<'t> {
     }
 
     fn place(&self) -> String {
-        self.dict.values().next().map_or_else(|| self.tree.place(figment::value::Tag::Default), |v| self.tree.place(v.tag())).to_owned()
+        self.dict
+            .values()
+            .next()
+            .map_or_else(|| self.tree.place(figment::value::Tag::Default), |v| self.tree.place(v.tag()))
+            .to_owned()
     }
 
     /// Notes a problem with a key of this table.
@@ -128,7 +133,12 @@ impl<'t> Table<'t> {
     pub(super) fn boolean(&self, key: &str) -> Option<bool> {
         self.typed(key, "must be true or false", |value| match value {
             Value::Bool(_, value) => Some(*value),
-            Value::String(..) | Value::Char(..) | Value::Num(..) | Value::Empty(..) | Value::Dict(..) | Value::Array(..) => None,
+            Value::String(..)
+            | Value::Char(..)
+            | Value::Num(..)
+            | Value::Empty(..)
+            | Value::Dict(..)
+            | Value::Array(..) => None,
         })
     }
 

@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use super::World;
 use super::callers::Callers;
 use super::reader::Table;
-use super::World;
 use crate::profile::{Invalid, Profile};
 use crate::secret::Secret;
-
-/// Where gRPC is served, and where the command line looks for it.
-pub const LISTEN: &str = "127.0.0.1:7400";
 
 /// `[server]`
 #[derive(Debug)]
@@ -140,7 +137,11 @@ pub(super) fn store(root: &Table<'_>, world: World<'_>, has_pseudonym_secret: bo
     }
     let Some(table) = root.table("store") else {
         if !world.dev && !root.has("store") {
-            root.problem("store", "is missing", "[store] kind = \"embedded\" with a path, or kind = \"redis\" with a url");
+            root.problem(
+                "store",
+                "is missing",
+                "[store] kind = \"embedded\" with a path, or kind = \"redis\" with a url",
+            );
         }
         return None;
     };
@@ -156,9 +157,9 @@ pub(super) fn store(root: &Table<'_>, world: World<'_>, has_pseudonym_secret: bo
             table.secret("url", world.env);
             None
         }
-        Some(Is::Embedded) => {
-            table.required_text("path", "as in \"var/countersign.redb\"").map(|path| Store::Embedded { path: path.into() })
-        }
+        Some(Is::Embedded) => table
+            .required_text("path", "as in \"var/countersign.redb\"")
+            .map(|path| Store::Embedded { path: path.into() }),
         Some(Is::Redis) => {
             if !table.has("url") {
                 table.problem("url", "is missing", "as in { env = \"REDIS_URL\" }");
@@ -202,7 +203,9 @@ pub(super) fn profiles(root: &Table<'_>) -> BTreeMap<String, Profile> {
             .and_then(|text| Profile::parse(&name, &text));
         match parsed {
             Ok(profile) => drop(profiles.insert(name, profile)),
-            Err(invalid) => server.problem("profiles", &wrong(invalid.to_string()), "docs/profiles.md has the language"),
+            Err(invalid) => {
+                server.problem("profiles", &wrong(invalid.to_string()), "docs/profiles.md has the language")
+            }
         }
     }
     profiles
@@ -219,7 +222,7 @@ fn built_in(root: &Table<'_>, read: Result<BTreeMap<String, Profile>, Invalid>) 
 
 /// Whether only this machine can reach the address.
 #[must_use]
-pub const fn is_loopback(ip: IpAddr) -> bool {
+pub(super) const fn is_loopback(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_loopback(),
         IpAddr::V6(ip) => ip.is_loopback(),

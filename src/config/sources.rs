@@ -68,7 +68,11 @@ fn sets(table: &Table<'_>) -> Vec<String> {
         REGISTERED.contains(&claim.as_str()) || claim == "countersign" || claim == Field::UserId.name()
     };
     if sets.iter().any(reserved) {
-        table.problem("sets", "has a claim that no source may set", "remove iss, sub, aud, exp, nbf, iat, jti, countersign, user_id");
+        table.problem(
+            "sets",
+            "has a claim that no source may set",
+            "remove iss, sub, aud, exp, nbf, iat, jti, countersign, user_id",
+        );
     }
     sets
 }

@@ -64,9 +64,8 @@ fn not_allowed(case: &Case<'_>, format: &JwtFormat, name: &str) -> String {
     let symmetric = case.application.keys.jwt.iter().all(|key| key.algorithm.family() == Family::Hmac);
     match Algorithm::named(name) {
         Some(algorithm) if algorithm.family() == Family::Hmac && !symmetric => {
-            "The token is signed with a shared secret, and this application uses key pairs. A library that is \
-             given a key \
-             pair without an algorithm may take its text for a secret."
+            "The token is signed with a shared secret, and this application uses key pairs. A library that is given \
+             a key pair without an algorithm may take its text for a secret."
                 .to_owned()
         }
         Some(algorithm) if algorithm.family() != Family::Hmac && symmetric => {

@@ -63,8 +63,8 @@ fn warnings(case: &Case<'_>, format: &JwtFormat, claims: &Claims) -> Vec<Mistake
             let claim = format.claim_name(field);
             found.push(Mistake::new(
                 format!(
-                    "The claim `{claim}` is not there, and one whose name differs only in capital letters \
-                     or separators is. It is not read."
+                    "The claim `{claim}` is not there, and one whose name differs only in capital letters or \
+                     separators is. It is not read."
                 ),
                 format!("Name the claim `{claim}`."),
             ));

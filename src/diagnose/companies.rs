@@ -182,8 +182,8 @@ impl Looking<'_> {
             other.then(|| {
                 Mistake::new(
                     format!(
-                        "A company has no `{name}`, and a member whose name differs only in capital letters \
-                         or separators. It is not read."
+                        "A company has no `{name}`, and a member whose name differs only in capital letters or \
+                         separators. It is not read."
                     ),
                     format!("Name it `{name}`."),
                 )

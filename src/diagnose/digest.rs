@@ -37,8 +37,8 @@ pub(super) fn judge(case: &Case<'_>, text: &str, encoding: DigestEncoding) -> Di
         let upper = encoding == DigestEncoding::Hex && text.bytes().any(|byte| byte.is_ascii_uppercase());
         let judged = if upper {
             Judged::warning(Mistake::new(
-                "The digest is in upper-case digits. They count here, and the products that compare text want \
-                 lower case.",
+                "The digest is in upper-case digits. They count here, and the products that compare text want lower \
+                 case.",
                 "Write the hexadecimal digits in lower case.",
             ))
         } else {

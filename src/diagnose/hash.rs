@@ -107,9 +107,8 @@ fn identifier(case: &Case<'_>, format: &HashFormat, maker: Option<&Maker<'_>>) -
     let kind = expected(case, format).map(|(kind, _)| kind);
     let Some(maker) = maker else {
         return Judged::inconclusive(format!(
-            "What was hashed cannot be told. Ruled out, with the application's secrets: {}. It may be the hash \
-             of another \
-             user, as after an account switch.",
+            "What was hashed cannot be told. Ruled out, with the application's secrets: {}. It may be the hash of \
+             another user, as after an account switch.",
             messages::TRIED
         ));
     };
@@ -156,11 +155,9 @@ fn unknown(case: &Case<'_>) -> Mistake {
         messages::TRIED
     );
     let remedy = format!(
-        "Compare the secret that hashes with the one that is configured for {}, character by character, and \
-         hash exactly the \
-         identifier that is sent. After an account switch, send the new user's hash. Give the secret as the \
-              suspected one, \
-         and it is tried.",
+        "Compare the secret that hashes with the one that is configured for {}, character by character, and hash \
+         exactly the identifier that is sent. After an account switch, send the new user's hash. Give the secret as \
+         the suspected one, and it is tried.",
         super::judged::named(case.application)
     );
     Mistake::new(what, remedy)

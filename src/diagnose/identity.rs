@@ -51,9 +51,8 @@ fn mismatch(said: &Identity, token: &Identity, kind: SubjectKind) -> Option<Mist
     } else {
         (
             "altogether: the token is another user's",
-            "Get a new token after an account switch, and drop the old one at sign-out; a token that is kept in \
-             a cache, \
-             a cookie or a singleton outlives its user.",
+            "Get a new token after an account switch, and drop the old one at sign-out; a token that is kept in a \
+             cache, a cookie or a singleton outlives its user.",
         )
     };
     Some(Mistake::new(format!("The {name} that was sent beside the token differs from the token's, {what}."), remedy))

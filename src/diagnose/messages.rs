@@ -98,8 +98,8 @@ impl Message {
             Of::Identifier(kind) => Some(Mistake::new(
                 format!("The hash is one of the {}, and it is judged as one of the {wanted}.", kind.name()),
                 format!(
-                    "Hash the {wanted}, or say with `hashed` that it is the {} that was hashed, where the \
-                     profile hashes it.",
+                    "Hash the {wanted}, or say with `hashed` that it is the {} that was hashed, where the profile \
+                     hashes it.",
                     kind.name()
                 ),
             )),
@@ -140,9 +140,8 @@ impl Message {
 }
 
 /// What was tried, for a message that has nothing better to say.
-pub(super) const TRIED: &str = "user_id, email, name and companies as they were sent, each also trimmed, with \
-     white space or \
-                                quotes, in other letters or encoded, and both identifiers together";
+pub(super) const TRIED: &str = "user_id, email, name and companies as they were sent, each also trimmed, with white \
+    space or quotes, in other letters or encoded, and both identifiers together";
 
 const EXACT: &str = "Hash exactly the bytes that are sent as the identifier: change both, or neither.";
 const NEWLINE: &str = "Hash the identifier without a newline: `printf %s` instead of `echo`.";

@@ -6,9 +6,9 @@
 //! of a token, no identifier, no digest, no secret.
 //!
 //! One file for each family of mistakes:
-//! [`request`], [`form`] (over [`wrapping`]), [`algorithm`], [`signature`] (over [`signer`]), [`payload`], [`times`],
-//! [`parties`], [`claims`] (over [`spelling`]), [`companies`], [`identity`], [`digest`], [`hash`] (over [`maker`] and
-//! [`messages`]), [`company_hashes`], [`policy`], [`suspected`]; [`secrets`] is what is tried as a key.
+//! `request`, `form` (over `wrapping`), `algorithm`, `signature` (over `signer`), `payload`, `times`,
+//! `parties`, `claims` (over `spelling`), `companies`, `identity`, `digest`, `hash` (over `maker` and
+//! `messages`), `company_hashes`, `policy`, `suspected`; `secrets` is what is tried as a key.
 
 mod algorithm;
 mod claims;

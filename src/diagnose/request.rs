@@ -17,8 +17,8 @@ pub(super) fn audience(case: &Case<'_>) -> Judged {
     let what = if own.is_empty() {
         "The request asks for an audience, and the application has none configured.".to_owned()
     } else if own.iter().any(|audience| parties::nearly(audience, case.audience)) {
-        "The requested audience differs from one of the application's only in capital letters, white space or a slash \
-         at the end."
+        "The requested audience differs from one of the application's only in capital letters, white space or a \
+         slash at the end."
             .to_owned()
     } else if let Some(other) =
         case.neighbours().find(|other| other.expected.audiences.iter().any(|audience| audience == case.audience))
@@ -51,7 +51,7 @@ pub(super) fn credential(case: &Case<'_>, judging: Judging<'_>) -> Judged {
                 Reason::CredentialMissing.text()
             };
             let remedy = "Send the JWT in `jwt`, or the hash in `user_hash`, with every call and not only with the \
-                          first; check that the variable that should hold it is set.";
+                first; check that the variable that should hold it is set.";
             Judged::failed(Mistake::new(what, remedy))
         }
     }

@@ -176,9 +176,9 @@ pub(super) fn tried(case: &Case<'_>) -> String {
     };
     let suspected = if case.suspected_secret.is_empty() { "" } else { ", the suspected secret" };
     format!(
-        "Ruled out: all secrets of this application for either purpose{others}{suspected}, each also with white space, \
-         quotes or a byte order mark, without them, and decoded from or encoded as hexadecimal or base64; and usual \
-         example secrets."
+        "Ruled out: all secrets of this application for either purpose{others}{suspected}, each also with white \
+         space, quotes or a byte order mark, without them, and decoded from or encoded as hexadecimal or base64; and \
+         usual example secrets."
     )
 }
 

@@ -207,9 +207,8 @@ fn unknown(case: &Case<'_>, format: &JwtFormat, opened: &Opened) -> Mistake {
     let pairs = case.application.keys.jwt.iter().all(|key| key.algorithm.family() != Family::Hmac);
     let what = match said.map(Algorithm::family) {
         Some(Family::Hmac) if pairs => {
-            "The token is signed with a shared secret, and this application has key pairs. A library that is \
-             given a key \
-             pair without an algorithm may take its text for a secret."
+            "The token is signed with a shared secret, and this application has key pairs. A library that is given a \
+             key pair without an algorithm may take its text for a secret."
         }
         Some(Family::Rsa | Family::Ec | Family::Ed) if !pairs => {
             "The token is signed with a key pair that is not known here, and this application has a shared secret."
@@ -219,9 +218,8 @@ fn unknown(case: &Case<'_>, format: &JwtFormat, opened: &Opened) -> Mistake {
         }
     };
     let remedy = format!(
-        "Compare the secret that signs with the one that is configured for {}, character by character, and sign \
-         with {}. \
-         Give it as the suspected secret, and it is tried.",
+        "Compare the secret that signs with the one that is configured for {}, character by character, and sign with \
+         {}. Give it as the suspected secret, and it is tried.",
         named(case.application),
         algorithm::expected(case, format)
     );

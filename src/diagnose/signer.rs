@@ -1,5 +1,5 @@
-//! Who signed a token, found by trying. The whole signature has to fit, or half of it at least: a shorter beginning would
-//! let somebody find out a signature byte by byte.
+//! Who signed a token, found by trying. The whole signature has to fit, or a long beginning of it: with a shorter one,
+//! somebody could find out a signature byte by byte.
 
 use subtle::ConstantTimeEq as _;
 

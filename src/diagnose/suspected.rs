@@ -78,7 +78,7 @@ fn verdict(case: &Case<'_>, genuine: bool, candidate: Option<&Candidate<'_>>, pe
         (true, Some(change)) => refused(
             case,
             Mistake::new(
-                format!("The suspected secret made this credential only as it is {how}.").replace("is ,", "is"),
+                format!("The suspected secret made this credential only when it is taken {}.", change.how),
                 format!("Correct the secret as you hold it. {}", change.remedy),
             ),
         ),
@@ -86,8 +86,8 @@ fn verdict(case: &Case<'_>, genuine: bool, candidate: Option<&Candidate<'_>>, pe
             case,
             Mistake::new(
                 format!("The suspected secret made this credential{how}. It is not what this application takes."),
-                "See the checks before this one: use the application's secret for this purpose, exactly as it \
-                 was handed out.",
+                "See the checks before this one: use the application's secret for this purpose, exactly as it was \
+                 handed out.",
             ),
         ),
     }
@@ -99,8 +99,8 @@ fn unfitting(case: &Case<'_>, genuine: bool) -> Judged {
         return refused(
             case,
             Mistake::new(
-                "The suspected secret did not make this credential, in none of the usual forms; the \
-                 application's own did.",
+                "The suspected secret did not make this credential, in none of the usual forms; the application's \
+                 own did.",
                 "Look for the secret that is really used where the credential is made.",
             ),
         );

@@ -102,8 +102,7 @@ fn missing(format: &JwtFormat, claims: &Map<String, Value>, rules: &Rules, writt
             None => "`exp` is missing: the token has no end.".to_owned(),
         };
         let remedy = "Sign with `exp`, in seconds since 1970. In many libraries that is an option of signing \
-             (`expiresIn`), \
-                      beside the claims and not among them.";
+            (`expiresIn`), beside the claims and not among them.";
         return Some(Mistake::new(what, remedy));
     }
     let needed = format.issued_at == Presence::Required || (!written && rules.max_age.is_some());
@@ -135,8 +134,8 @@ fn ended(case: &Case<'_>, rules: &Rules, exp: Option<UtcDateTime>, iat: Option<U
     let late = case.now - end;
     let mut what = format!("The token ended {} ago.", span(late));
     let mut remedy =
-        "Sign a new token a little before the old one ends, and never keep one longer than it lives, in a \
-                      cookie or a cache."
+        "Sign a new token a little before the old one ends, and never keep one longer than it lives, in a cookie or \
+         a cache."
             .to_owned();
     if let Some(iat) = iat.filter(|_| exp.is_some()) {
         if end <= iat {

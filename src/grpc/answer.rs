@@ -85,17 +85,15 @@ pub fn diagnosed(diagnosis: Diagnosis) -> proto::DiagnoseResponse {
         remedy: finding.remedy,
     };
     let verdict = diagnosis.verdict.map_or(proto::Reason::Unspecified, |refused| status::reason(refused.reason));
-    proto::DiagnoseResponse {
-        findings: diagnosis.findings.into_iter().map(finding).collect(),
-        verdict: verdict.into(),
-    }
+    proto::DiagnoseResponse { findings: diagnosis.findings.into_iter().map(finding).collect(), verdict: verdict.into() }
 }
 
 fn accepted(accepted: Accepted) -> proto::Accepted {
-    let refused_attributes = accepted.split.refused.into_iter().map(|(name, reason)| proto::RefusedAttribute {
-        name,
-        reason: status::reason(reason).into(),
-    });
+    let refused_attributes = accepted
+        .split
+        .refused
+        .into_iter()
+        .map(|(name, reason)| proto::RefusedAttribute { name, reason: status::reason(reason).into() });
     let mut wire = proto::Accepted {
         credential: proto::CredentialKind::LegacyHash.into(),
         verified: Some(identity(accepted.proof.verified)),
@@ -187,8 +185,5 @@ fn value(value: Value) -> prost_types::Value {
 }
 
 fn timestamp(at: UtcDateTime) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: at.unix_timestamp(),
-        nanos: i32::try_from(at.nanosecond()).unwrap_or_default(),
-    }
+    prost_types::Timestamp { seconds: at.unix_timestamp(), nanos: i32::try_from(at.nanosecond()).unwrap_or_default() }
 }

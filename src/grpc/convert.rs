@@ -293,7 +293,9 @@ fn value(value: prost_types::Value) -> Option<Value> {
         Some(Kind::BoolValue(value)) => Some(Value::Bool(value)),
         Some(Kind::StringValue(value)) => Some(Value::String(value)),
         Some(Kind::NumberValue(value)) => json::exact(value).map(Value::Number),
-        Some(Kind::ListValue(list)) => list.values.into_iter().map(self::value).collect::<Option<_>>().map(Value::Array),
+        Some(Kind::ListValue(list)) => {
+            list.values.into_iter().map(self::value).collect::<Option<_>>().map(Value::Array)
+        }
         Some(Kind::StructValue(members)) => {
             let members = members.fields.into_iter().map(|(name, value)| Some((name, self::value(value)?)));
             members.collect::<Option<_>>().map(Value::Object)

@@ -7,7 +7,16 @@ pub mod rescue;
 pub mod service;
 pub mod status;
 
-#[allow(missing_docs, clippy::all, unused_qualifications, unreachable_pub, reason = "generated; documented in proto/")]
+#[allow(
+    missing_docs,
+    unused_qualifications,
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::disallowed_types,
+    clippy::too_many_lines,
+    reason = "generated; documented in proto/"
+)]
 pub mod proto {
     //! What `build.rs` makes of `proto/`.
 

@@ -1,6 +1,5 @@
 //! What becomes of a refusal on the wire. Nowhere else is there a gRPC code.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -46,12 +45,7 @@ pub fn failure(refusal: &Refusal) -> proto::Failure {
         .map(|v| proto::FieldViolation { field: v.field.clone(), description: v.description.clone() })
         .collect();
     let message = if refusal.class() == Class::Internal { incident().message().to_owned() } else { message(refusal) };
-    proto::Failure {
-        code: i32::from(code(refusal.class())),
-        reason: reason(refusal.reason()).into(),
-        message,
-        fields,
-    }
+    proto::Failure { code: i32::from(code(refusal.class())), reason: reason(refusal.reason()).into(), message, fields }
 }
 
 /// A bug: the caller gets an id, the log has the same.
@@ -74,7 +68,7 @@ pub fn undecodable(code: Code, description: &str) -> Status {
 }
 
 fn details(reason: Reason) -> ErrorDetails {
-    ErrorDetails::with_error_info(reason.name(), DOMAIN, HashMap::new())
+    ErrorDetails::with_error_info(reason.name(), DOMAIN, [])
 }
 
 /// The text, and the fields once more, for those whose client does not show the details.

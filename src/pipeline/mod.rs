@@ -188,7 +188,9 @@ fn settle(
 ) -> Result<bool, Refusal> {
     while let Some(origin) = want.from.front() {
         let taken = match origin {
-            Origin::Caller => base.asserted().is_some_and(|asserted| claims::copy(asserted, &want.claim, &mut assembled.identity)),
+            Origin::Caller => {
+                base.asserted().is_some_and(|asserted| claims::copy(asserted, &want.claim, &mut assembled.identity))
+            }
             Origin::Source(name) => match outcomes.get(name) {
                 None => return Ok(false),
                 Some(outcome) => match take(want, outcome, application, &mut assembled.identity) {
@@ -251,4 +253,3 @@ impl Assembled {
         }
     }
 }
-

@@ -154,9 +154,8 @@ fn case() -> impl Strategy<Value = Case> {
     select(FORMATS.as_slice()).prop_flat_map(|format| {
         let own = format.attribute_claims.keys().cloned().collect();
         let place = format.clone();
-        let takes = move |name: &str| {
-            Field::named(name).is_none() && place.has_place_for(name) && !place.reserves(name)
-        };
+        let takes =
+            move |name: &str| Field::named(name).is_none() && place.has_place_for(name) && !place.reserves(name);
         let texts = proptest::array::uniform5(of(text()));
         let rest = (of(instant(format.time)), companies(&format), attributes(own, takes));
         (Just(format), texts, rest).prop_map(|(format, texts, rest)| {

@@ -85,12 +85,9 @@ impl JwtFormat {
         let list = match value {
             Value::Array(list) if !format.single => list.as_slice(),
             Value::Object(_) if format.single => std::slice::from_ref(value),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Array(_)
-            | Value::Object(_) => return Err(wrong()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                return Err(wrong());
+            }
         };
         if list.len() > limits::COMPANIES {
             return Err(wrong());
@@ -230,9 +227,7 @@ impl TimeFormat {
         match self {
             Self::Iso8601 => UtcDateTime::parse(value.as_str()?, &Rfc3339).ok(),
             Self::Unix => UtcDateTime::from_unix_timestamp(integral(value)?).ok(),
-            Self::UnixMillis => {
-                UtcDateTime::UNIX_EPOCH.checked_add(Duration::milliseconds(integral(value)?))
-            }
+            Self::UnixMillis => UtcDateTime::UNIX_EPOCH.checked_add(Duration::milliseconds(integral(value)?)),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What an operator reads when the server starts and when a configuration is checked.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use time::UtcDateTime;
@@ -31,11 +30,8 @@ fn state(settings: &Settings) -> &'static str {
 
 fn dev(address: &str, generated: bool) -> String {
     let names = SECRETS.join(" and ");
-    let secrets = if generated {
-        format!("generated for this run; set {names} to choose them")
-    } else {
-        format!("from {names}")
-    };
+    let secrets =
+        if generated { format!("generated for this run; set {names} to choose them") } else { format!("from {names}") };
     format!(
         "development mode: any local caller may do anything
 application: {APPLICATION} (profile featurebase; JWTs and hashes are accepted)
@@ -57,16 +53,15 @@ pub(super) fn checked(settings: &Settings, now: UtcDateTime) -> String {
     let mut text = String::new();
     for application in &settings.applications {
         let until = application.acceptance.hash_until.map_or_else(|| "no end set".to_owned(), |end| end.to_string());
-        // Writing to a String cannot fail.
-        drop(writeln!(
-            text,
-            "{}: profile {}, {} jwt and {} legacy keys, phase {}, hashes until: {until}",
+        let line = format!(
+            "{}: profile {}, {} jwt and {} legacy keys, phase {}, hashes until: {until}\n",
             application.name,
             application.profile.name,
             application.keys.jwt.len(),
             application.keys.legacy.len(),
             application.acceptance.phase_at(now).name(),
-        ));
+        );
+        text.push_str(&line);
     }
     text.push_str("no problems\n");
     text

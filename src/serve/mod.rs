@@ -141,8 +141,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_serving::<TokenAuthorityServer<Service>>().await;
-    let service =
-        TokenAuthorityServer::new(Service::new(authority)).max_decoding_message_size(limits::REQUEST_BYTES);
+    let service = TokenAuthorityServer::new(Service::new(authority)).max_decoding_message_size(limits::REQUEST_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -230,7 +229,9 @@ fn log_to_stderr() {
 
 fn environment() -> BTreeMap<String, String> {
     // A variable that is not UTF-8 cannot be configuration or a text secret.
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn report(problems: &[Problem]) -> ExitCode {

@@ -1,6 +1,5 @@
 //! State that ends with the process.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -10,12 +9,13 @@ use time::UtcDateTime;
 use super::{Away, FactKey, Facts};
 
 /// Facts that are kept at most; about 100 bytes each.
-pub const FACTS: usize = 1_000_000;
+const FACTS: usize = 1_000_000;
 
 /// Keeps facts in memory, a bounded number of them.
 #[derive(Debug)]
+#[expect(clippy::disallowed_types, reason = "looked up by key, never iterated")]
 pub struct Memory {
-    first_jwt: Mutex<HashMap<[u8; 32], UtcDateTime>>,
+    first_jwt: Mutex<std::collections::HashMap<[u8; 32], UtcDateTime>>,
     room: usize,
 }
 

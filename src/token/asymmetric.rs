@@ -135,8 +135,7 @@ fn public_pem(algorithm: Algorithm, pem: &pem::Pem, text: &[u8]) -> Result<Decod
     let wrong = |_| Unusable::Algorithm;
     match algorithm.family() {
         Family::Rsa => {
-            let parsed = aws_lc_rs::rsa::PublicKey::from_der(pem.contents())
-                .map_err(|_ignored| Unusable::Algorithm)?;
+            let parsed = aws_lc_rs::rsa::PublicKey::from_der(pem.contents()).map_err(|_ignored| Unusable::Algorithm)?;
             rsa_public(&RsaPublicKeyComponents::<Vec<u8>>::from(&parsed))
         }
         Family::Ec => {
@@ -205,11 +204,7 @@ fn check_jwk(algorithm: Algorithm, jwk: &Map<String, Value>) -> Result<(), Unusa
         Family::Ed => says("kty", "OKP") && says("crv", "Ed25519"),
         Family::Hmac => false,
     };
-    if fits && (!jwk.contains_key("alg") || says("alg", algorithm.name())) {
-        Ok(())
-    } else {
-        Err(Unusable::Algorithm)
-    }
+    if fits && (!jwk.contains_key("alg") || says("alg", algorithm.name())) { Ok(()) } else { Err(Unusable::Algorithm) }
 }
 
 fn member(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, Unusable> {
@@ -250,8 +245,8 @@ fn rsa_pair(private: EncodingKey) -> Result<(EncodingKey, DecodingKey), Unusable
 
 fn rsa_public(components: &RsaPublicKeyComponents<Vec<u8>>) -> Result<DecodingKey, Unusable> {
     let significant = components.n.iter().skip_while(|byte| **byte == 0);
-    let bits = significant.clone().count() * 8
-        - significant.clone().next().map_or(0, |first| first.leading_zeros() as usize);
+    let bits =
+        significant.clone().count() * 8 - significant.clone().next().map_or(0, |first| first.leading_zeros() as usize);
     if bits < RSA_BITS {
         return Err(Unusable::Short);
     }
@@ -264,7 +259,9 @@ fn ec_pair(pair: Result<EcdsaKeyPair, aws_lc_rs::error::KeyRejected>) -> Result<
     Ok((EncodingKey::from_ec_der(der.as_ref()), DecodingKey::from_ec_der(pair.public_key().as_ref())))
 }
 
-fn ed_pair(pair: Result<Ed25519KeyPair, aws_lc_rs::error::KeyRejected>) -> Result<(EncodingKey, DecodingKey), Unusable> {
+fn ed_pair(
+    pair: Result<Ed25519KeyPair, aws_lc_rs::error::KeyRejected>,
+) -> Result<(EncodingKey, DecodingKey), Unusable> {
     let pair = pair.map_err(|_ignored| Unusable::Algorithm)?;
     let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_ignored| Unusable::Algorithm)?;
     Ok((EncodingKey::from_ed_der(der.as_ref()), DecodingKey::from_ed_der(pair.public_key().as_ref())))

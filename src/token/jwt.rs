@@ -131,7 +131,12 @@ impl<'t> Parts<'t> {
 
     /// The key that signed it. The token's `alg` is only ever compared; `kid` is a map key and nothing else; `jku`,
     /// `jwk`, `x5u` and `x5c` are not looked at.
-    pub fn authenticate<'k>(&self, keys: &'k [JwtKey], format: &JwtFormat, now: UtcDateTime) -> Result<&'k JwtKey, Reason> {
+    pub fn authenticate<'k>(
+        &self,
+        keys: &'k [JwtKey],
+        format: &JwtFormat,
+        now: UtcDateTime,
+    ) -> Result<&'k JwtKey, Reason> {
         let algorithm = Algorithm::named(&self.algorithm)
             .filter(|algorithm| format.algorithms.contains(algorithm))
             .ok_or(Reason::AlgorithmNotAllowed)?;

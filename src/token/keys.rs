@@ -129,7 +129,7 @@ impl fmt::Debug for HmacKey {
 #[derive(Clone, Debug)]
 pub enum Material {
     /// A shared secret.
-    Hmac(HmacKey),
+    Hmac(Box<HmacKey>),
     /// A key pair, or a public key alone.
     Pair(KeyPair),
 }

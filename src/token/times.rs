@@ -36,7 +36,12 @@ pub struct Times {
 
 impl Times {
     /// Reads and judges the times of a genuine token.
-    pub fn judge(claims: &Map<String, Value>, format: &JwtFormat, rules: &Rules, now: UtcDateTime) -> Result<Self, Refused> {
+    pub fn judge(
+        claims: &Map<String, Value>,
+        format: &JwtFormat,
+        rules: &Rules,
+        now: UtcDateTime,
+    ) -> Result<Self, Refused> {
         let date = |name: &str| numeric_date(claims.get(name), name, format.fractional_dates);
         let (exp, nbf, iat) = (date("exp")?, date("nbf")?, date("iat")?);
         let written = match (exp, text_end(claims, format)?) {

@@ -5,19 +5,77 @@ use std::path::{Path, PathBuf};
 /// A file or folder of `src`, and the modules that it must not use.
 const FORBIDDEN: &[(&[&str], &[&str], &str)] = &[
     (
-        &["identity.rs", "profile", "token", "acceptance.rs", "refusal.rs", "diagnose", "split.rs", "admission.rs", "json.rs", "limits.rs", "attributes.rs", "caller.rs"],
-        &["tokio", "tracing", "tonic", "prost", "std::fs", "std::net", "std::io", "std::env", "crate::grpc", "crate::serve", "crate::cli", "crate::config", "crate::store", "crate::authority", "crate::clock", "crate::observe"],
+        &[
+            "identity.rs",
+            "profile",
+            "token",
+            "acceptance.rs",
+            "refusal.rs",
+            "diagnose",
+            "split.rs",
+            "admission.rs",
+            "json.rs",
+            "limits.rs",
+            "attributes.rs",
+            "caller.rs",
+        ],
+        &[
+            "tokio",
+            "tracing",
+            "tonic",
+            "prost",
+            "std::fs",
+            "std::net",
+            "std::io",
+            "std::env",
+            "crate::grpc",
+            "crate::serve",
+            "crate::cli",
+            "crate::config",
+            "crate::store",
+            "crate::authority",
+            "crate::clock",
+            "crate::observe",
+        ],
         "the core is pure: no runtime, no IO, no log, no clock, no wire",
     ),
     (
-        &["authority.rs", "application.rs", "mint.rs", "order.rs", "pipeline", "store", "config", "observe", "clock.rs", "secret.rs"],
+        &[
+            "authority.rs",
+            "application.rs",
+            "mint.rs",
+            "order.rs",
+            "pipeline",
+            "store",
+            "config",
+            "observe",
+            "clock.rs",
+            "secret.rs",
+        ],
         &["tonic", "prost", "prost_types", "crate::grpc", "crate::serve", "crate::cli"],
         "protobuf is for grpc and cli alone",
     ),
     (&["grpc"], &["crate::serve", "crate::cli"], "the wire does not know who serves it"),
-    (&["cli"], &["crate::authority", "crate::token", "crate::pipeline", "crate::store", "crate::acceptance"], "the command line is a client"),
     (
-        &["authority.rs", "application.rs", "grpc", "serve", "cli", "diagnose", "profile", "token", "pipeline/mod.rs", "pipeline/claims.rs", "store", "observe"],
+        &["cli"],
+        &["crate::authority", "crate::token", "crate::pipeline", "crate::store", "crate::acceptance"],
+        "the command line is a client",
+    ),
+    (
+        &[
+            "authority.rs",
+            "application.rs",
+            "grpc",
+            "serve",
+            "cli",
+            "diagnose",
+            "profile",
+            "token",
+            "pipeline/mod.rs",
+            "pipeline/claims.rs",
+            "store",
+            "observe",
+        ],
         &["figment"],
         "figment only merges, in config/file.rs and what reads its tree",
     ),
@@ -31,7 +89,8 @@ fn rust_files(path: &Path) -> Vec<PathBuf> {
     if path.is_file() {
         return vec![path.to_owned()];
     }
-    let mut found: Vec<PathBuf> = std::fs::read_dir(path).unwrap().flat_map(|entry| rust_files(&entry.unwrap().path())).collect();
+    let mut found: Vec<PathBuf> =
+        std::fs::read_dir(path).unwrap().flat_map(|entry| rust_files(&entry.unwrap().path())).collect();
     found.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
     found.sort();
     found
@@ -95,7 +154,11 @@ fn plugins_are_named_in_the_registry_alone_and_know_nothing_of_us() {
 fn only_the_clock_reads_the_time() {
     for file in rust_files(&src()).iter().filter(|file| !file.ends_with("clock.rs") && !is_test(file)) {
         for line in code(file) {
-            assert!(!line.contains("UtcDateTime::now") && !line.contains("SystemTime::now"), "{}: {line}", file.display());
+            assert!(
+                !line.contains("UtcDateTime::now") && !line.contains("SystemTime::now"),
+                "{}: {line}",
+                file.display()
+            );
         }
     }
 }

@@ -23,7 +23,14 @@ async fn only_a_known_token_is_let_in() {
         server.client.sign(with(&good)).await.unwrap();
     }
     let unknown = (Code::Unauthenticated, "CALLER_UNKNOWN".to_owned(), vec![]);
-    for bad in [TOKEN.to_owned(), format!("Basic {TOKEN}"), "Bearer".to_owned(), "Bearer ".to_owned(), format!("Bearer {TOKEN}x"), "Bearer billing".to_owned()] {
+    for bad in [
+        TOKEN.to_owned(),
+        format!("Basic {TOKEN}"),
+        "Bearer".to_owned(),
+        "Bearer ".to_owned(),
+        format!("Bearer {TOKEN}x"),
+        "Bearer billing".to_owned(),
+    ] {
         assert_eq!(error(&server.client.sign(with(&bad)).await.unwrap_err()), unknown, "{bad}");
     }
     let mut twice = with(&format!("Bearer {TOKEN}"));
@@ -46,8 +53,12 @@ async fn everything_that_is_not_allowed_is_forbidden() {
     for status in [
         c.sign(from_billing(sign_for(user("1")))).await.unwrap_err(),
         c.legacy_hash(from_billing(hash_of("1"))).await.unwrap_err(),
-        c.exchange(from_billing(proto::ExchangeRequest { application: app(), ..Default::default() })).await.unwrap_err(),
-        c.diagnose(from_billing(proto::DiagnoseRequest { application: app(), ..Default::default() })).await.unwrap_err(),
+        c.exchange(from_billing(proto::ExchangeRequest { application: app(), ..Default::default() }))
+            .await
+            .unwrap_err(),
+        c.diagnose(from_billing(proto::DiagnoseRequest { application: app(), ..Default::default() }))
+            .await
+            .unwrap_err(),
         c.revoke(from_billing(proto::RevokeRequest { application: app(), ..Default::default() })).await.unwrap_err(),
         c.restore(from_billing(proto::RestoreRequest { application: app(), ..Default::default() })).await.unwrap_err(),
         c.batch_sign(from_billing(proto::BatchSignRequest::default())).await.unwrap_err(),
@@ -60,15 +71,20 @@ async fn everything_that_is_not_allowed_is_forbidden() {
 #[tokio::test]
 async fn another_callers_application_looks_like_none() {
     let other = Setup::default().config.replace("acme/feedback", "other/app");
-    let applications = other.split("[applications.").skip(1).map(|part| format!("[applications.{part}")).collect::<String>();
+    let applications =
+        other.split("[applications.").skip(1).map(|part| format!("[applications.{part}")).collect::<String>();
     let applications = applications.replace("JWT_SECRET", "JWT_SECRET_2").replace("IV_SECRET", "IV_SECRET_2");
-    let setup = Setup::default().and(&applications).env("JWT_SECRET_2", &"2".repeat(32)).env("IV_SECRET_2", &"3".repeat(32));
+    let setup =
+        Setup::default().and(&applications).env("JWT_SECRET_2", &"2".repeat(32)).env("IV_SECRET_2", &"3".repeat(32));
     let mut server = setup.start().await;
     let of = |name: &str| proto::SignRequest { application: name.to_owned(), ..sign_for(user("1")) };
     let theirs = server.sign(of("other/app")).await.unwrap_err();
     let nobodys = server.sign(of("no/app")).await.unwrap_err();
     assert_eq!(error(&theirs), (Code::NotFound, "APPLICATION_UNKNOWN".to_owned(), vec![]));
-    assert_eq!((theirs.code(), theirs.message(), theirs.details()), (nobodys.code(), nobodys.message(), nobodys.details()));
+    assert_eq!(
+        (theirs.code(), theirs.message(), theirs.details()),
+        (nobodys.code(), nobodys.message(), nobodys.details())
+    );
 }
 
 #[tokio::test]

@@ -141,7 +141,9 @@ fn the_store_is_read_and_checked() {
 
 #[test]
 fn the_environment_sets_only_what_it_may() {
-    let setup = Setup::default().env("COUNTERSIGN__SERVER__LISTEN", "127.0.0.1:7555").env("COUNTERSIGN_PORT", "tcp://10.0.0.1:1");
+    let setup = Setup::default()
+        .env("COUNTERSIGN__SERVER__LISTEN", "127.0.0.1:7555")
+        .env("COUNTERSIGN_PORT", "tcp://10.0.0.1:1");
     assert_eq!(setup.check().unwrap().server.listen.port(), 7_555);
     let wrong = problems(&Setup::default().env("COUNTERSIGN__SERVER__LISTEN", "S3CRET"));
     assert_eq!((wrong[0].file.as_str(), wrong[0].key.as_str()), ("environment", "server.listen"));
@@ -160,10 +162,22 @@ fn keys_are_for_one_purpose_and_long_enough() {
     let needless = Setup::default().replace(iv, &format!("{iv}\nallow_weak = true"));
     assert!(needless.check().unwrap().warnings[0].to_string().contains("not needed"));
     only(Setup::default().replace(iv, &format!("{iv}\nencoding = \"hex\"")), &format!("{app}.iv.secret"), "is not hex");
-    only(Setup::default().replace(iv, &format!("{iv}\nalgorithm = \"HS256\"")), &format!("{app}.iv.algorithm"), "not for legacy");
-    only(Setup::default().replace(iv, &format!("{iv}\nretire_at = \"x\"")), &format!("{app}.iv.retire_at"), "type or form");
+    only(
+        Setup::default().replace(iv, &format!("{iv}\nalgorithm = \"HS256\"")),
+        &format!("{app}.iv.algorithm"),
+        "not for legacy",
+    );
+    only(
+        Setup::default().replace(iv, &format!("{iv}\nretire_at = \"x\"")),
+        &format!("{app}.iv.retire_at"),
+        "type or form",
+    );
     let jwt = "purpose = \"jwt\"\nsecret = { env = \"JWT_SECRET\" }";
-    only(Setup::default().replace(jwt, &format!("{jwt}\nalgorithm = \"RS256\"")), &format!("{app}.jwt-2026.algorithm"), "");
+    only(
+        Setup::default().replace(jwt, &format!("{jwt}\nalgorithm = \"RS256\"")),
+        &format!("{app}.jwt-2026.algorithm"),
+        "",
+    );
     let second = "[applications.\"acme/feedback\".keys.b]\npurpose = \"jwt\"\nsecret = { env = \"OTHER\" }\n";
     let two = |extra: &str| Setup::default().env("OTHER", &"o".repeat(32)).and(&format!("{second}{extra}\n"));
     only(two(""), app, "two jwt keys that sign from the same time on");
@@ -205,8 +219,10 @@ secret = { env = "IV_SECRET" }
 #[test]
 fn hashes_that_are_accepted_need_a_key() {
     let without = || {
-        Setup::default()
-            .replace("[applications.\"acme/feedback\".keys.iv]\npurpose = \"legacy\"\nsecret = { env = \"IV_SECRET\" }\n", "")
+        Setup::default().replace(
+            "[applications.\"acme/feedback\".keys.iv]\npurpose = \"legacy\"\nsecret = { env = \"IV_SECRET\" }\n",
+            "",
+        )
     };
     only(without(), "applications.\"acme/feedback\".keys", "no legacy key");
     assert!(problems(&without().policy("hash_until = \"2026-05-31T00:00:00Z\"")).is_empty());
@@ -219,7 +235,11 @@ fn tokens_follow_the_profile() {
     let tokens = |text: &str| Setup::default().and(&format!("[applications.\"acme/feedback\".tokens]\n{text}\n"));
     let app = "applications.\"acme/feedback\"";
     only(tokens("one_time = true"), &format!("{app}.tokens.one_time"), "state");
-    only(tokens("default_ttl_secs = 7200\nmax_ttl_secs = 3600"), &format!("{app}.tokens.default_ttl_secs"), "over max_ttl_secs");
+    only(
+        tokens("default_ttl_secs = 7200\nmax_ttl_secs = 3600"),
+        &format!("{app}.tokens.default_ttl_secs"),
+        "over max_ttl_secs",
+    );
     let generic = || Setup::default().replace("\"featurebase\"", "\"generic\"");
     let found = lines(&generic());
     assert_eq!(found.len(), 2, "{found:?}");
@@ -237,11 +257,24 @@ fn attributes_have_a_place_and_a_source() {
     }
     only(attribute("user_id", "type = \"string\""), &format!("{app}.attributes.user_id"), "identifier");
     only(attribute("x", ""), &format!("{app}.attributes.x.type"), "is missing");
-    only(attribute("x", "type = \"string\"\nfrom = [\"nowhere\"]"), &format!("{app}.attributes.x.from"), "does not exist");
+    only(
+        attribute("x", "type = \"string\"\nfrom = [\"nowhere\"]"),
+        &format!("{app}.attributes.x.from"),
+        "does not exist",
+    );
     only(attribute("name", "type = \"number\""), &format!("{app}.attributes.name.type"), "not the type");
-    let source = "[sources.s]\nkind = \"static\"\nsets = [\"y\"]\non_error = \"omit\"\nconfig = { claims = { y = 1 } }\n";
-    only(attribute("x", "type = \"number\"\nfrom = [\"s\"]").and(source), &format!("{app}.attributes.x.from"), "does not set");
-    only(attribute("y", "type = \"number\"\nrequired = true\nfrom = [\"s\"]").and(source), &format!("{app}.attributes.y.required"), "omit");
+    let source =
+        "[sources.s]\nkind = \"static\"\nsets = [\"y\"]\non_error = \"omit\"\nconfig = { claims = { y = 1 } }\n";
+    only(
+        attribute("x", "type = \"number\"\nfrom = [\"s\"]").and(source),
+        &format!("{app}.attributes.x.from"),
+        "does not set",
+    );
+    only(
+        attribute("y", "type = \"number\"\nrequired = true\nfrom = [\"s\"]").and(source),
+        &format!("{app}.attributes.y.required"),
+        "omit",
+    );
     only(Setup::default().and(&source.replace("omit", "stale")), "sources.s.on_error", "cache");
     only(Setup::default().and(&source.replace("\"static\"", "\"sql\"")), "sources.s.kind", "");
     let kinds = lines(&Setup::default().and(&source.replace("\"static\"", "\"sql\"")));
@@ -252,13 +285,32 @@ fn attributes_have_a_place_and_a_source() {
 fn a_policy_leaves_no_gap() {
     let app = "applications.\"acme/feedback\".acceptance";
     let policy = |text: &str| Setup::default().policy(text);
-    only(policy("jwt_from = \"2027-01-01T00:00:00Z\"\nhash_until = \"2026-12-01T00:00:00Z\""), &format!("{app}.hash_until"), "nobody");
-    only(policy("rollout = [{ at = \"2027-01-01T00:00:00Z\", percent = 101 }]"), &format!("{app}.rollout[0].percent"), "");
-    only(policy("brownouts = [{ from = \"2027-01-01T00:00:00Z\", until = \"2027-01-01T00:00:00Z\" }]"), &format!("{app}.brownouts[0].until"), "not after");
-    only(policy("exceptions = [{ hash_until = \"2027-01-01T00:00:00Z\" }]"), &format!("{app}.exceptions[0].client"), "missing");
+    only(
+        policy("jwt_from = \"2027-01-01T00:00:00Z\"\nhash_until = \"2026-12-01T00:00:00Z\""),
+        &format!("{app}.hash_until"),
+        "nobody",
+    );
+    only(
+        policy("rollout = [{ at = \"2027-01-01T00:00:00Z\", percent = 101 }]"),
+        &format!("{app}.rollout[0].percent"),
+        "",
+    );
+    only(
+        policy("brownouts = [{ from = \"2027-01-01T00:00:00Z\", until = \"2027-01-01T00:00:00Z\" }]"),
+        &format!("{app}.brownouts[0].until"),
+        "not after",
+    );
+    only(
+        policy("exceptions = [{ hash_until = \"2027-01-01T00:00:00Z\" }]"),
+        &format!("{app}.exceptions[0].client"),
+        "missing",
+    );
     only(policy("ratchet = { scope = \"subject\" }"), &format!("{app}.ratchet.on_store_error"), "no default");
     // TOML's own dates are as good as texts.
-    assert!(problems(&policy("hash_until = 2027-01-01T00:00:00Z\nshadow = { hash_until = 2026-12-01T00:00:00Z }")).is_empty());
+    assert!(
+        problems(&policy("hash_until = 2027-01-01T00:00:00Z\nshadow = { hash_until = 2026-12-01T00:00:00Z }"))
+            .is_empty()
+    );
 }
 
 #[test]

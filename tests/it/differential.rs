@@ -62,7 +62,7 @@ fn keys(algorithm: Algorithm) -> (JwtKey, jsonwebtoken::EncodingKey, jsonwebtoke
             DecodingKey::from_ed_pem(&pem("ed25519.spki.pem")).unwrap(),
         ),
         hmac => (
-            Material::Hmac(HmacKey::new(hmac, Secret::new(SECRET.into())).unwrap()),
+            Material::Hmac(Box::new(HmacKey::new(hmac, Secret::new(SECRET.into())).unwrap())),
             EncodingKey::from_secret(SECRET.as_bytes()),
             DecodingKey::from_secret(SECRET.as_bytes()),
         ),
@@ -91,7 +91,8 @@ fn theirs(token: &str, algorithm: Algorithm, key: &jsonwebtoken::DecodingKey) ->
 }
 
 fn algorithm() -> impl Strategy<Value = Algorithm> {
-    let all = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+    let all =
+        [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
     proptest::sample::select(all.to_vec())
 }
 
@@ -100,15 +101,20 @@ fn claims() -> impl Strategy<Value = Map<String, Value>> {
     let party = |good: &'static str| prop_oneof![4 => Just(Some(json!(good))), 1 => Just(Some(json!("other"))), 1 => Just(None)];
     let aud = prop_oneof![4 => Just(Some(json!("us"))), 1 => Just(Some(json!(["x", "us"]))), 1 => Just(Some(json!(["x"]))), 1 => Just(None)];
     let time = || proptest::option::of(proptest::sample::select(TIMES.to_vec()));
-    let custom = proptest::collection::btree_map("[a-z]{4,8}", prop_oneof![
-        any::<bool>().prop_map(Value::from),
-        any::<i32>().prop_map(Value::from),
-        "\\PC{0,20}".prop_map(Value::from),
-        proptest::collection::vec(any::<u16>(), 0..3).prop_map(Value::from),
-    ], 0..5);
+    let custom = proptest::collection::btree_map(
+        "[a-z]{4,8}",
+        prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "\\PC{0,20}".prop_map(Value::from),
+            proptest::collection::vec(any::<u16>(), 0..3).prop_map(Value::from),
+        ],
+        0..5,
+    );
     (party("me"), aud, time(), time(), "[a-z0-9]{0,10}", custom).prop_map(|(iss, aud, exp, nbf, sub, custom)| {
         let mut claims: Map<String, Value> = custom.into_iter().collect();
-        for (name, value) in [("iss", iss), ("aud", aud), ("exp", exp.map(Value::from)), ("nbf", nbf.map(Value::from))] {
+        for (name, value) in [("iss", iss), ("aud", aud), ("exp", exp.map(Value::from)), ("nbf", nbf.map(Value::from))]
+        {
             if let Some(value) = value {
                 claims.insert(name.to_owned(), value);
             }
@@ -158,10 +164,25 @@ fn the_divergences_have_names() {
     let hs256 = r#"{"alg":"HS256"}"#;
     let good = r#""sub":"1","iss":"me","aud":"us","exp":4102444800"#;
     for (name, header, payload, reason) in [
-        ("`crit` is ignored by them", r#"{"alg":"HS256","crit":["x"],"x":1}"#, format!("{{{good}}}"), Reason::TokenMalformed),
+        (
+            "`crit` is ignored by them",
+            r#"{"alg":"HS256","crit":["x"],"x":1}"#,
+            format!("{{{good}}}"),
+            Reason::TokenMalformed,
+        ),
         ("`b64` is ignored by them", r#"{"alg":"HS256","b64":false}"#, format!("{{{good}}}"), Reason::TokenMalformed),
-        ("the last of duplicate members counts for them", hs256, format!("{{{good},\"x\":1,\"x\":2}}"), Reason::TokenMalformed),
-        ("duplicates deeper inside, too", hs256, format!("{{{good},\"x\":{{\"a\":1,\"a\":2}}}}"), Reason::TokenMalformed),
+        (
+            "the last of duplicate members counts for them",
+            hs256,
+            format!("{{{good},\"x\":1,\"x\":2}}"),
+            Reason::TokenMalformed,
+        ),
+        (
+            "duplicates deeper inside, too",
+            hs256,
+            format!("{{{good},\"x\":{{\"a\":1,\"a\":2}}}}"),
+            Reason::TokenMalformed,
+        ),
         ("`iat` in the future passes them", hs256, format!("{{{good},\"iat\":4102444700}}"), Reason::IssuedInFuture),
         ("`iat` of the wrong type passes them", hs256, format!("{{{good},\"iat\":\"x\"}}"), Reason::ClaimTypeInvalid),
         ("fractions in `nbf` pass them", hs256, format!("{{{good},\"nbf\":1.5}}"), Reason::ClaimTypeInvalid),

@@ -54,8 +54,7 @@ async fn a_hash_becomes_a_token_over_what_it_proves() {
     });
     let signed = signed(&mut server, request).await;
     let provenance = json!({"from": "hash", "first": NOW});
-    let wanted =
-        json!({"userId": "123456", "plan": "Free", "iat": NOW, "exp": NOW + 3_600, "countersign": provenance});
+    let wanted = json!({"userId": "123456", "plan": "Free", "iat": NOW, "exp": NOW + 3_600, "countersign": provenance});
     assert_eq!(claims(&signed.token), wanted);
     let notices = codes(&signed.notices);
     for code in [NoticeCode::LegacyHashDeprecated, NoticeCode::CompanyNotBound, NoticeCode::IdentifierMissing] {
@@ -110,13 +109,18 @@ async fn jwt_for_jwt_is_off_unless_it_is_on() {
     let mut server = start().await;
     assert_eq!(why(&mut server, of_jwt(token(json!({})))).await, Reason::ExchangeNotAllowed);
     assert_eq!(why(&mut server, of_jwt("x")).await, Reason::TokenMalformed);
-    assert_eq!(why(&mut server, proto::ExchangeRequest { application: APP.to_owned(), ..Default::default() }).await, Reason::CredentialMissing);
+    assert_eq!(
+        why(&mut server, proto::ExchangeRequest { application: APP.to_owned(), ..Default::default() }).await,
+        Reason::CredentialMissing
+    );
 }
 
 #[tokio::test]
 async fn a_forged_provenance_of_the_wrong_type_is_refused() {
     let mut server = start().await;
-    for bad in [json!(1), json!({"from": "sky", "first": 1}), json!({"from": "jwt"}), json!({"from": "jwt", "first": "1"})] {
+    for bad in
+        [json!(1), json!({"from": "sky", "first": 1}), json!({"from": "jwt"}), json!({"from": "jwt", "first": "1"})]
+    {
         assert_eq!(server.why(verify_jwt(token(json!({"countersign": bad})))).await, Reason::ClaimTypeInvalid, "{bad}");
     }
 }

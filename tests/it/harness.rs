@@ -149,6 +149,7 @@ impl Setup {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        #[expect(clippy::disallowed_methods, reason = "the server of a test ends with its runtime")]
         tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
             serve(listener, authority, Gate::known(callers), server.tls.as_ref(), stopped).await.unwrap();

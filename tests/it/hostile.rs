@@ -82,9 +82,24 @@ async fn one_more_than_each_limit_is_refused_by_field_and_limit() {
         (sign(user(&"x".repeat(513))), "identity.user_id", "512"),
         (sign(proto::Identity { email: "x".repeat(513), ..user("1") }), "identity.email", "512"),
         (sign(proto::Identity { name: "x".repeat(4_097), ..user("1") }), "identity.name", "4096"),
-        (sign(proto::Identity { companies: (0..201).map(company).collect(), ..user("1") }), "identity.companies", "200"),
-        (sign(proto::Identity { companies: (0..10_000).map(company).collect(), ..user("1") }), "identity.companies", "200"),
-        (sign(proto::Identity { companies: vec![proto::Company { id: "x".repeat(513), ..Default::default() }], ..user("1") }), "identity.companies[0].id", "512"),
+        (
+            sign(proto::Identity { companies: (0..201).map(company).collect(), ..user("1") }),
+            "identity.companies",
+            "200",
+        ),
+        (
+            sign(proto::Identity { companies: (0..10_000).map(company).collect(), ..user("1") }),
+            "identity.companies",
+            "200",
+        ),
+        (
+            sign(proto::Identity {
+                companies: vec![proto::Company { id: "x".repeat(513), ..Default::default() }],
+                ..user("1")
+            }),
+            "identity.companies[0].id",
+            "512",
+        ),
         (with(many), "identity.attributes", "100"),
         (with(json!({"plan": "x".repeat(4_095)})), "identity.attributes.plan", "4096"),
         (with(json!({"plan": nested(17)})), "identity.attributes.plan", "16"),
@@ -116,7 +131,12 @@ async fn numbers_that_readers_disagree_on_are_refused() {
         identity.attributes = Some(prost_types::Struct { fields: fields_ });
         let found = fields(&mut server, sign_for(identity)).await;
         assert_eq!(found[0].0, "identity.attributes.seats", "{number}");
-        let company = proto::Company { id: "c".to_owned(), name: "c".to_owned(), monthly_spend: Some(number), ..Default::default() };
+        let company = proto::Company {
+            id: "c".to_owned(),
+            name: "c".to_owned(),
+            monthly_spend: Some(number),
+            ..Default::default()
+        };
         let found = fields(&mut server, sign_for(proto::Identity { companies: vec![company], ..user("1") })).await;
         assert_eq!(found[0].0, "identity.companies[0].monthly_spend", "{number}");
     }
@@ -125,7 +145,9 @@ async fn numbers_that_readers_disagree_on_are_refused() {
 #[tokio::test]
 async fn times_out_of_range_are_refused() {
     let mut server = start().await;
-    for (seconds, nanos) in [(253_402_300_800, 0), (-62_135_596_801, 0), (0, 1_000_000_000), (0, -1), (i64::MAX, i32::MAX)] {
+    for (seconds, nanos) in
+        [(253_402_300_800, 0), (-62_135_596_801, 0), (0, 1_000_000_000), (0, -1), (i64::MAX, i32::MAX)]
+    {
         let created_at = Some(prost_types::Timestamp { seconds, nanos });
         let found = fields(&mut server, sign_for(proto::Identity { created_at, ..user("1") })).await;
         assert_eq!(found[0].0, "identity.created_at", "{seconds} {nanos}");
@@ -150,9 +172,18 @@ async fn what_cannot_be_decoded_is_the_callers_fault() {
         value.append(&mut list);
         deep = value;
     }
-    for (name, message) in [("truncated", good[..good.len() - 3].to_vec()), ("not UTF-8", not_utf8), ("deep", wrap(&deep)), ("junk", vec![0xff; 100])] {
+    for (name, message) in [
+        ("truncated", good[..good.len() - 3].to_vec()),
+        ("not UTF-8", not_utf8),
+        ("deep", wrap(&deep)),
+        ("junk", vec![0xff; 100]),
+    ] {
         let status = raw(&server, "Sign", message).await.unwrap_err();
-        assert_eq!((status.code(), error(&status).1.as_str()), (Code::InvalidArgument, "REQUEST_INVALID"), "{name}: {status:?}");
+        assert_eq!(
+            (status.code(), error(&status).1.as_str()),
+            (Code::InvalidArgument, "REQUEST_INVALID"),
+            "{name}: {status:?}"
+        );
         assert!(!status.message().contains("HOSTILE") && status.message().contains("16"), "{name}: {status:?}");
     }
     server.sign(sign_for(user("1"))).await.unwrap();

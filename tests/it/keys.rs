@@ -30,7 +30,9 @@ fn files(algorithm: Algorithm) -> (&'static [&'static str], &'static [&'static s
             &["ec-384.pkcs8.pem", "ec-384.sec1.pem", "ec-384.private.jwk.json"],
             &["ec-384.spki.pem", "ec-384.public.jwk.json"],
         ),
-        Family::Ed => (&["ed25519.pkcs8.pem", "ed25519.private.jwk.json"], &["ed25519.spki.pem", "ed25519.public.jwk.json"]),
+        Family::Ed => {
+            (&["ed25519.pkcs8.pem", "ed25519.private.jwk.json"], &["ed25519.spki.pem", "ed25519.public.jwk.json"])
+        }
     }
 }
 
@@ -117,10 +119,12 @@ async fn a_kid_is_a_map_key_and_nothing_else() {
     let mut server = generic(Algorithm::HS256, "kid = \"2026-06\"\nsecret = { env = \"LONG_SECRET\" }").start().await;
     let claims = json!({"sub": "1", "iss": "https://id.acme.example", "aud": "api", "iat": NOW, "exp": NOW + 60});
     let with = |kid: Option<&str>, secret: &str| {
-        let mut header = jsonwebtoken::Header::default();
-        header.kid = kid.map(str::to_owned);
-        // Keys that a header brings along are not looked at.
-        header.jku = Some("http://169.254.169.254/".to_owned());
+        let header = jsonwebtoken::Header {
+            kid: kid.map(str::to_owned),
+            // Keys that a header brings along are not looked at.
+            jku: Some("http://169.254.169.254/".to_owned()),
+            ..jsonwebtoken::Header::default()
+        };
         jsonwebtoken::encode(&header, &claims, &jsonwebtoken::EncodingKey::from_secret(secret.as_bytes())).unwrap()
     };
     let long = "s".repeat(64);

@@ -2,6 +2,8 @@
 
 #![allow(
     missing_docs,
+    unreachable_pub,
+    clippy::needless_pass_by_value,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

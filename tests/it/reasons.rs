@@ -120,7 +120,8 @@ fn signed_by_other() -> proto::VerifyRequest {
 /// What an unknown caller gets.
 async fn as_caller(authorization: Option<&str>, application: &str) -> Reason {
     let setup = Setup::default().replace("\"diagnose\", \"revoke\", \"admin\"", "\"diagnose\"");
-    let mut request = tonic::Request::new(proto::RevokeRequest { application: application.to_owned(), ..Default::default() });
+    let mut request =
+        tonic::Request::new(proto::RevokeRequest { application: application.to_owned(), ..Default::default() });
     if let Some(authorization) = authorization {
         request.metadata_mut().insert("authorization", authorization.parse().unwrap());
     }
@@ -132,7 +133,13 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
     let issuer = "[applications.\"acme/feedback\".tokens]\nissuer = \"me\"\naudiences = [\"us\"]\n";
     Some(match wanted {
         Reason::Unspecified => return None,
-        Reason::RequestInvalid => reason(&start().await.sign(sign_for(proto::Identity { user_id: "x".repeat(513), ..Default::default() })).await.unwrap_err()),
+        Reason::RequestInvalid => reason(
+            &start()
+                .await
+                .sign(sign_for(proto::Identity { user_id: "x".repeat(513), ..Default::default() }))
+                .await
+                .unwrap_err(),
+        ),
         Reason::ClaimTypeInvalid => verify(verify_jwt(token(json!({"userId": 1})))).await,
         Reason::ClaimMissing => verify(verify_jwt(token(json!({"userId": "absent"})))).await,
         Reason::CallerUnknown => as_caller(Some("Bearer nobody"), APP).await,
@@ -148,7 +155,10 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
         Reason::JwtNotYetIssued => sign_under("issue_jwt_from = \"2026-07-01T00:00:00Z\"").await,
         Reason::SubjectPrivileged => verify(privileged).await,
         Reason::NoSigningKey => {
-            let setup = Setup::default().replace("secret = { env = \"JWT_SECRET\" }", "secret = { env = \"JWT_SECRET\" }\nretire_at = \"2026-05-01T00:00:00Z\"");
+            let setup = Setup::default().replace(
+                "secret = { env = \"JWT_SECRET\" }",
+                "secret = { env = \"JWT_SECRET\" }\nretire_at = \"2026-05-01T00:00:00Z\"",
+            );
             reason(&setup.start().await.sign(sign_for(user("1"))).await.unwrap_err())
         }
         Reason::SourceUnavailable => sign_with_source("away").await,
@@ -164,7 +174,9 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
             let request = from_billing(proto::RevokeRequest { application: APP.to_owned(), ..Default::default() });
             reason(&start().await.client.revoke(request).await.unwrap_err())
         }
-        Reason::CredentialMissing => verify(proto::VerifyRequest { application: APP.to_owned(), ..Default::default() }).await,
+        Reason::CredentialMissing => {
+            verify(proto::VerifyRequest { application: APP.to_owned(), ..Default::default() }).await
+        }
         Reason::TokenMalformed => verify(verify_jwt("")).await,
         Reason::TokenTooLarge => verify(verify_jwt("x".repeat(16 * 1024 + 1))).await,
         Reason::AlgorithmNotAllowed => verify(verify_jwt(raw_token(r#"{"alg":"none"}"#, b"{}", "x"))).await,
@@ -174,7 +186,9 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
             setup.start().await.why(verify_jwt(token(json!({})))).await
         }
         Reason::KeyRetired => key("retire_at = \"2026-05-01T00:00:00Z\"").start().await.why(signed_by_other()).await,
-        Reason::KeyNotYetValid => key("not_before = \"2026-07-01T00:00:00Z\"").start().await.why(signed_by_other()).await,
+        Reason::KeyNotYetValid => {
+            key("not_before = \"2026-07-01T00:00:00Z\"").start().await.why(signed_by_other()).await
+        }
         Reason::SignatureInvalid => verify(signed_by_other()).await,
         Reason::TokenExpired => verify(verify_jwt(token(json!({"exp": NOW - 100})))).await,
         Reason::TokenNotYetValid => verify(verify_jwt(token(json!({"nbf": NOW + 100})))).await,
@@ -206,7 +220,11 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
         }
         Reason::JwtNotYetAccepted => under("jwt_from = \"2026-07-01T00:00:00Z\"", verify_jwt(token(json!({})))).await,
         Reason::ExchangeNotAllowed => {
-            let request = proto::ExchangeRequest { application: APP.to_owned(), jwt: Some(token(json!({}))), ..Default::default() };
+            let request = proto::ExchangeRequest {
+                application: APP.to_owned(),
+                jwt: Some(token(json!({}))),
+                ..Default::default()
+            };
             match start().await.exchange(request).await.unwrap().outcome.unwrap() {
                 proto::exchange_response::Outcome::Refused(refused) => refused.reason(),
                 proto::exchange_response::Outcome::Signed(_) => return None,
@@ -230,7 +248,10 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
 }
 
 fn all() -> Vec<Reason> {
-    (0..1_000).filter_map(|value| Reason::try_from(value).ok()).filter(|reason| *reason != Reason::Unspecified).collect()
+    (0..1_000)
+        .filter_map(|value| Reason::try_from(value).ok())
+        .filter(|reason| *reason != Reason::Unspecified)
+        .collect()
 }
 
 #[tokio::test]
@@ -247,7 +268,8 @@ async fn every_reason_is_provoked_or_not_yet() {
 
 #[test]
 fn the_core_and_the_wire_have_the_same_reasons() {
-    let wire: BTreeSet<_> = all().iter().map(|reason| reason.as_str_name().trim_start_matches("REASON_").to_owned()).collect();
+    let wire: BTreeSet<_> =
+        all().iter().map(|reason| reason.as_str_name().trim_start_matches("REASON_").to_owned()).collect();
     let core: BTreeSet<_> = refusal::Reason::ALL.iter().map(|reason| reason.name().to_owned()).collect();
     assert_eq!(core, wire);
     for reason in refusal::Reason::ALL {

@@ -48,7 +48,12 @@ async fn a_full_run_at_the_finest_level_shows_no_secret() {
     let hash = server.hash(hash_of(secret_id)).await.unwrap().user_hash;
     server.accepted(verify_hash(secret_id, &hash)).await;
     let legacy = Some(proto::LegacyProof { user_hash: hash.clone(), ..Default::default() });
-    let exchange = proto::ExchangeRequest { application: APP.to_owned(), legacy, asserted: Some(user(secret_id)), ..Default::default() };
+    let exchange = proto::ExchangeRequest {
+        application: APP.to_owned(),
+        legacy,
+        asserted: Some(user(secret_id)),
+        ..Default::default()
+    };
     server.exchange(exchange).await.unwrap();
     server.why(verify_jwt(token(json!({"userId": 1, "email": secret_id})))).await;
     server.why(verify_hash(secret_id, user_hash("x", JWT_SECRET))).await;

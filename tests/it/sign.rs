@@ -118,7 +118,10 @@ async fn one_identifier_is_enough_and_two_are_better() {
 #[tokio::test]
 async fn claims_come_from_where_the_application_says() {
     let setup = Setup::default()
-        .replace("attributes.plan]\ntype = \"string\"", "attributes.plan]\ntype = \"string\"\nfrom = [\"plans\", \"caller\"]")
+        .replace(
+            "attributes.plan]\ntype = \"string\"",
+            "attributes.plan]\ntype = \"string\"\nfrom = [\"plans\", \"caller\"]",
+        )
         .replace("attributes.title]\ntype = \"string\"", "attributes.title]\ntype = \"string\"\nfrom = [\"plans\"]")
         .and(
             r#"
@@ -131,7 +134,8 @@ by_user_id = { vip = { plan = "Enterprise", title = "CEO" } }
 "#,
         );
     let mut server = setup.start().await;
-    let asserting = |id: &str, attributes_: Value| proto::Identity { attributes: Some(attributes(attributes_)), ..user(id) };
+    let asserting =
+        |id: &str, attributes_: Value| proto::Identity { attributes: Some(attributes(attributes_)), ..user(id) };
     let explained = |identity| proto::SignRequest { explain: true, ..sign_for(identity) };
 
     let signed = server.sign(explained(asserting("vip", json!({"plan": "Free"})))).await.unwrap();

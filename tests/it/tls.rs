@@ -14,7 +14,23 @@ impl Pki {
     fn new() -> Self {
         let pki = Self(tempfile::tempdir().unwrap());
         for ca in ["ca", "other-ca"] {
-            pki.openssl(&["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650", "-subj", &format!("/CN={ca}"), "-keyout", &format!("{ca}.key"), "-out", &format!("{ca}.pem")]);
+            pki.openssl(&[
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "3650",
+                "-subj",
+                &format!("/CN={ca}"),
+                "-keyout",
+                &format!("{ca}.key"),
+                "-out",
+                &format!("{ca}.pem"),
+            ]);
         }
         pki.certificate("server", "ca", "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth");
         pki.certificate("client", "ca", "extendedKeyUsage=clientAuth");
@@ -25,12 +41,42 @@ impl Pki {
     fn certificate(&self, name: &str, ca: &str, extensions: &str) {
         std::fs::write(self.0.path().join("extensions"), extensions).unwrap();
         let (key, request, pem) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
-        self.openssl(&["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", &format!("/CN={name}"), "-keyout", &key, "-out", &request]);
-        self.openssl(&["x509", "-req", "-in", &request, "-CA", &format!("{ca}.pem"), "-CAkey", &format!("{ca}.key"), "-CAcreateserial", "-days", "3650", "-extfile", "extensions", "-out", &pem]);
+        self.openssl(&[
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            &format!("/CN={name}"),
+            "-keyout",
+            &key,
+            "-out",
+            &request,
+        ]);
+        self.openssl(&[
+            "x509",
+            "-req",
+            "-in",
+            &request,
+            "-CA",
+            &format!("{ca}.pem"),
+            "-CAkey",
+            &format!("{ca}.key"),
+            "-CAcreateserial",
+            "-days",
+            "3650",
+            "-extfile",
+            "extensions",
+            "-out",
+            &pem,
+        ]);
     }
 
     fn openssl(&self, arguments: &[&str]) {
-        let done = Command::new("openssl").args(arguments).current_dir(self.0.path()).output().expect("openssl is installed");
+        let done =
+            Command::new("openssl").args(arguments).current_dir(self.0.path()).output().expect("openssl is installed");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
@@ -86,7 +132,8 @@ async fn tls_and_client_certificates() {
 #[test]
 fn what_is_not_there_or_not_pem_is_a_problem() {
     let here = env!("CARGO_MANIFEST_DIR");
-    let setup = Setup::default().and(&format!("[server.tls]\ncert = \"{here}/Cargo.toml\"\nkey = \"{here}/nowhere\"\n"));
+    let setup =
+        Setup::default().and(&format!("[server.tls]\ncert = \"{here}/Cargo.toml\"\nkey = \"{here}/nowhere\"\n"));
     let problems: Vec<_> = setup.check().unwrap_err().into_iter().map(|problem| (problem.key, problem.wrong)).collect();
     assert_eq!(
         problems,

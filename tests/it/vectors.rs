@@ -23,7 +23,8 @@ const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6L
 
 #[test]
 fn rfc_7515_a_1_hs256_with_white_space_in_header_and_payload() {
-    let token = format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{PAYLOAD}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    let token =
+        format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{PAYLOAD}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
     let key = decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow");
     let parts = Parts::of(&token).unwrap();
     assert_eq!((parts.algorithm.as_str(), parts.header["typ"].as_str()), ("HS256", Some("JWT")));
@@ -112,8 +113,18 @@ fn rfc_4231_hmac() {
 #[test]
 fn hashes_that_vendors_and_users_published() {
     for (source, secret, message, hash) in [
-        ("intercom-archive/intercom-user_hash", "secret", "Message", "aa747c502a898200f9e4fa21bac68136f886a0e27aec70ba06daf2e2a5cb5597"),
-        ("chatwoot/chatwoot#4798", "wyHVRZzzJhjPMKR2h7LpeJVy", "test", "45e289a669fbb7b4f7c09b3c68734dd9c52d508aba109dc7543c8133e0ec98be"),
+        (
+            "intercom-archive/intercom-user_hash",
+            "secret",
+            "Message",
+            "aa747c502a898200f9e4fa21bac68136f886a0e27aec70ba06daf2e2a5cb5597",
+        ),
+        (
+            "chatwoot/chatwoot#4798",
+            "wyHVRZzzJhjPMKR2h7LpeJVy",
+            "test",
+            "45e289a669fbb7b4f7c09b3c68734dd9c52d508aba109dc7543c8133e0ec98be",
+        ),
     ] {
         let key = LegacyKey {
             id: "k".to_owned(),

@@ -255,7 +255,8 @@ async fn audiences_narrow() {
     );
     let mut server = setup.start().await;
     let iss = "https://id.acme.example";
-    let asking = |audience: &str, claims| proto::VerifyRequest { audience: audience.to_owned(), ..verify_jwt(token(claims)) };
+    let asking =
+        |audience: &str, claims| proto::VerifyRequest { audience: audience.to_owned(), ..verify_jwt(token(claims)) };
     for (audience, claims, wanted) in [
         ("", json!({"iss": iss, "aud": "web"}), None),
         ("", json!({"iss": iss, "aud": ["x", "api"]}), None),
@@ -276,7 +277,10 @@ async fn audiences_narrow() {
     let signing = |audience: &str| proto::SignRequest { audience: audience.to_owned(), ..sign_for(user("1")) };
     let signed = server.sign(signing("api")).await.unwrap();
     server.accepted(proto::VerifyRequest { audience: "api".to_owned(), ..verify_jwt(&signed.token) }).await;
-    assert_eq!(server.why(proto::VerifyRequest { audience: "web".to_owned(), ..verify_jwt(&signed.token) }).await, Reason::AudienceMismatch);
+    assert_eq!(
+        server.why(proto::VerifyRequest { audience: "web".to_owned(), ..verify_jwt(&signed.token) }).await,
+        Reason::AudienceMismatch
+    );
     let all = server.sign(signing("")).await.unwrap();
     server.accepted(proto::VerifyRequest { audience: "web".to_owned(), ..verify_jwt(&all.token) }).await;
     assert_eq!(error(&server.sign(signing("x")).await.unwrap_err()).2, ["audience"]);

@@ -96,10 +96,8 @@ mod tests {
             email: email.map(str::to_owned),
             wanted: wanted.iter().map(|name| (*name).to_owned()).collect(),
         };
-        let found = |claims: Value| Answer::Found {
-            claims: claims.as_object().cloned().unwrap_or_default(),
-            fresh_for: None,
-        };
+        let found =
+            |claims: Value| Answer::Found { claims: claims.as_object().cloned().unwrap_or_default(), fresh_for: None };
         let both = ask(Some("u1"), Some("a@b.example"), &["plan", "title"]);
         assert_eq!(source.claims(&both).await, found(json!({"plan": "Gold", "title": "Friend"})));
         assert_eq!(source.claims(&ask(None, None, &["plan"])).await, found(json!({"plan": "Free"})));

@@ -119,6 +119,16 @@ fn parties() -> Outcome {
         ),
         ("the name", own(json!({ "iss": "acme/own" })), "token.issuer", "name of the application", "exactly as"),
         ("type", own(json!({ "iss": 1 })), "token.issuer", "not text", "iss"),
+    ] {
+        world.expect(name, &sent, check, Failed, (message, remedy))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn audiences() -> Outcome {
+    let world = World::new()?;
+    for (name, sent, check, message, remedy) in [
         (
             "other audience",
             own(json!({ "aud": "canary-audience" })),
@@ -212,7 +222,7 @@ fn claims_of_the_user() -> Outcome {
     ] {
         world.expect(name, &sent, "token.claims", Failed, (message, remedy))?;
     }
-    let flat = es256_claims(&world, json!({ "iss": "app-0815", "exp": at(60), "external_id": ID }))?;
+    let flat = es256_claims(&world, &json!({ "iss": "app-0815", "exp": at(60), "external_id": ID }))?;
     world.expect(
         "flat",
         &flat,
@@ -220,7 +230,7 @@ fn claims_of_the_user() -> Outcome {
         Failed,
         ("`identity.external_id` is missing. There is a claim `external_id`", "exactly so"),
     )?;
-    let text = es256_claims(&world, json!({ "iss": "app-0815", "exp": at(60), "identity": ID }))?;
+    let text = es256_claims(&world, &json!({ "iss": "app-0815", "exp": at(60), "identity": ID }))?;
     world.expect("no object", &text, "token.claims", Failed, ("`identity` is text", "JSON object"))?;
     let intercom = to("acme/messenger", of_token(sign(ONE, &json!({ "userId": ID, "exp": at(60) }))));
     world.expect(
@@ -235,8 +245,8 @@ fn claims_of_the_user() -> Outcome {
     world.expect("unset", &set(json!({ "userId": "undefined" })), "token.claims", Warning, ("not set", "same one"))
 }
 
-fn es256_claims(world: &World, claims: Value) -> Outcome<Sent> {
-    Ok(to("acme/signal", of_token(good::es256(&world.pem, &claims)?)))
+fn es256_claims(world: &World, claims: &Value) -> Outcome<Sent> {
+    Ok(to("acme/signal", of_token(good::es256(&world.pem, claims)?)))
 }
 
 #[test]

@@ -23,6 +23,7 @@ impl Server {
         Self::start(&["--dev"])
     }
 
+    #[expect(clippy::zombie_processes, reason = "it is killed and waited for when dropped")]
     pub fn start(arguments: &[&str]) -> Self {
         let mut child = command()
             .args(["serve", "--listen", "127.0.0.1:0"])
