@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use time::{Duration, UtcDateTime};
 
 use crate::identity::Subject;
-use crate::refusal::{Notice, NoticeCode, Reason};
+use crate::notice::{Notice, NoticeCode};
+use crate::refusal::Reason;
 
 /// How long ahead a brownout is announced.
 pub const BROWNOUT_NOTICE: Duration = Duration::days(7);

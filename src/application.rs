@@ -10,9 +10,10 @@ use crate::acceptance::{Acceptance, END_NOTICE};
 use crate::attributes::Attributes;
 use crate::caller::Caller;
 use crate::identity::{Identity, Privileged};
+use crate::notice::{Notice, NoticeCode};
 use crate::pipeline::Source;
 use crate::profile::{HashFormat, JwtFormat, Profile};
-use crate::refusal::{Notice, NoticeCode, Reason, Refusal, Refused};
+use crate::refusal::{Reason, Refusal, Refused};
 use crate::token::jwt::Expected;
 use crate::token::keys::{JwtKey, Keys, LegacyKey, Validity};
 

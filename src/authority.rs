@@ -17,13 +17,14 @@ use crate::diagnose::{Case, diagnose};
 use crate::hearing::Hearing;
 use crate::identity::{Identity, Subject};
 use crate::mint::{self, Grant};
+use crate::notice::{Notice, NoticeCode};
 use crate::observe::events;
 use crate::order::{
     Accepted, DiagnoseOrder, Diagnosis, ExchangeOrder, HashOrder, Hashed, LegacyProof, Outcome, Proof, Proven,
     SignOrder, Signed, VerifyOrder, notable,
 };
 use crate::pipeline::{self, Base};
-use crate::refusal::{Notice, NoticeCode, Reason, Refusal, Refused};
+use crate::refusal::{Reason, Refusal, Refused};
 use crate::split::split;
 use crate::store::Facts;
 use crate::token::legacy;

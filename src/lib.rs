@@ -18,6 +18,7 @@ pub mod identity;
 pub mod json;
 pub mod limits;
 pub mod mint;
+pub mod notice;
 pub mod observe;
 pub mod order;
 pub mod pipeline;

@@ -6,9 +6,10 @@ use zeroize::Zeroizing;
 use crate::diagnose::Finding;
 use crate::identity::{Identity, SubjectKind};
 use crate::mint::{Minted, Provenance};
+use crate::notice::{Notice, NoticeCode};
 use crate::pipeline::ClaimOrigin;
 use crate::profile::HashFormat;
-use crate::refusal::{Notice, NoticeCode, Reason, Refusal, Refused};
+use crate::refusal::{Reason, Refusal, Refused};
 use crate::split::Split;
 use crate::token::times::Times;
 

@@ -73,7 +73,7 @@ pub(super) fn read(root: &Table<'_>, _world: World<'_>) -> Callers {
 }
 
 fn token(table: &Table<'_>) -> Option<[u8; 32]> {
-    const RIGHT: &str = "64 hexadecimal digits: printf %s \"$TOKEN\" | sha256sum";
+    const RIGHT: &str = "must be 64 hexadecimal digits: printf %s \"$TOKEN\" | sha256sum";
     let text = table.required_text("token_sha256", RIGHT)?;
     let mut digest = [0; 32];
     if hex::decode_to_slice(&text, &mut digest).is_err() {
@@ -94,18 +94,18 @@ fn may(table: &Table<'_>) -> BTreeSet<Permission> {
     match known.collect::<Option<BTreeSet<_>>>() {
         Some(may) if !may.is_empty() => may,
         Some(_) => {
-            table.problem("may", "is missing or empty", &format!("a list of {names}"));
+            table.problem("may", "is missing or empty", &format!("must be a list of {names}"));
             BTreeSet::new()
         }
         None => {
-            table.problem("may", "has an unknown permission", &format!("a list of {names}"));
+            table.problem("may", "has an unknown permission", &format!("must be a list of {names}"));
             BTreeSet::new()
         }
     }
 }
 
 fn applications(table: &Table<'_>) -> Vec<Pattern> {
-    const RIGHT: &str = "a list of names as in \"acme/feedback\" or \"acme/*\", where * is one whole segment";
+    const RIGHT: &str = "must be a list of names as in \"acme/feedback\" or \"acme/*\", where * is one whole segment";
     let texts = table.texts("applications");
     if texts.is_empty() {
         table.problem("applications", "is missing or empty", RIGHT);

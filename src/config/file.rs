@@ -8,7 +8,7 @@ use figment::value::{Dict, Map, Tag, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
 
 use super::Problem;
-use super::reader::{Found, Table};
+use super::reader::{Found, Table, plainly};
 use crate::profile::position;
 
 /// Only these sections can be set by the environment: a Kubernetes Service named `countersign` injects variables of
@@ -31,7 +31,7 @@ pub(super) fn read(path: &Path, env: &BTreeMap<String, String>) -> Result<Tree, 
         Err(error) => Err(vec![Problem {
             file: name,
             key: String::new(),
-            wrong: format!("cannot be read: {}", error.kind()),
+            wrong: format!("cannot be read: {}", plainly(&error)),
             right: "name a readable file with --config".to_owned(),
         }]),
     }

@@ -98,6 +98,9 @@ fn check(tree: &file::Tree, world: World<'_>) -> Result<Settings, Vec<Problem>> 
     let sources = sources::read(&root, world.kinds);
     let applications = application::read(&root, world, &profiles, &sources);
     callers.warn_of_idle_patterns(&root, &applications);
+    if root.table("audit").is_some() {
+        root.problem("audit", "is for an audit log, which this version does not have", "remove it");
+    }
     root.done();
     let (mut problems, warnings) = found.into_parts();
     if problems.is_empty() {

@@ -118,10 +118,15 @@ impl<'t> Table<'t> {
     /// One of some words.
     pub(super) fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
         let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-        self.typed(key, &format!("must be one of {}", names.join(", ")), |value| {
-            let text = value.as_str()?;
-            words.iter().find(|(name, _)| *name == text).map(|(_, word)| *word)
-        })
+        let right = format!("must be one of {}", names.join(", "));
+        let text = self.typed(key, &right, Value::as_str)?;
+        let word = words.iter().find(|(name, _)| *name == text).map(|(_, word)| *word);
+        if word.is_none() {
+            let near = nearest(names.iter().copied(), text);
+            let right = near.map_or(right, |near| format!("did you mean {near}?"));
+            self.problem(key, "is not one of the words that are known here", &right);
+        }
+        word
     }
 
     /// True or false; false where it is absent.
@@ -220,7 +225,7 @@ impl<'t> Table<'t> {
             (None, Some(path)) => match std::fs::read(path) {
                 Ok(bytes) => Some(without_line_end(bytes)),
                 Err(error) => {
-                    reference.problem("file", &format!("cannot be read: {}", error.kind()), "name a readable file");
+                    reference.problem("file", &format!("cannot be read: {}", plainly(&error)), "name a readable file");
                     None
                 }
             },
@@ -242,15 +247,32 @@ impl<'t> Table<'t> {
     pub(super) fn done(&self) {
         let read = self.read.borrow();
         for key in self.dict.keys().filter(|key| !read.contains(*key)) {
-            let near = read.iter().map(|known| (strsim::damerau_levenshtein(known, key), known)).min();
-            let right = match near {
-                Some((distance, known)) if distance <= 2 => format!("did you mean {known}?"),
-                Some(_) => format!("known here: {}", read.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
-                None => "remove it".to_owned(),
-            };
+            let known = || format!("known here: {}", read.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+            let near = nearest(read.iter().map(String::as_str), key);
+            let right = near.map_or_else(known, |near| format!("did you mean {near}?"));
             self.problem(key, "is not a key here", &right);
         }
     }
+}
+
+/// Why a file cannot be read, in an operator's words.
+pub(super) fn plainly(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let kind = error.kind();
+    let words = [
+        (ErrorKind::NotFound, "there is no such file"),
+        (ErrorKind::PermissionDenied, "this user may not"),
+        (ErrorKind::IsADirectory, "it is a directory"),
+    ];
+    let plain = words.iter().find(|(known, _)| *known == kind);
+    plain.map_or_else(|| kind.to_string(), |(_, words)| (*words).to_owned())
+}
+
+/// The known word that was most likely meant: at most two slips away.
+fn nearest<'w>(words: impl Iterator<Item = &'w str>, written: &str) -> Option<&'w str> {
+    let distances = words.map(|word| (strsim::damerau_levenshtein(word, written), word));
+    // A word of three letters is two slips away from most others.
+    distances.min().filter(|(distance, word)| *distance <= 2 && *distance * 2 < word.len()).map(|(_, word)| word)
 }
 
 fn without_line_end(mut bytes: Vec<u8>) -> Vec<u8> {

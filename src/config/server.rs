@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::World;
 use super::callers::Callers;
-use super::reader::Table;
+use super::reader::{Table, plainly};
 use crate::profile::{Invalid, Profile};
 use crate::secret::Secret;
 
@@ -110,7 +110,7 @@ fn check_exposure(table: &Table<'_>, server: &Server, plaintext: bool, insecure:
 fn tls(table: &Table<'_>) -> Option<Tls> {
     let read = |key: &str| -> Option<Vec<u8>> {
         let bytes = std::fs::read(table.file(key)?).inspect_err(|error| {
-            table.problem(key, &format!("cannot be read: {}", error.kind()), "name a readable PEM file");
+            table.problem(key, &format!("cannot be read: {}", plainly(error)), "name a readable PEM file");
         });
         let bytes = bytes.ok()?;
         if pem::parse_many(&bytes).is_ok_and(|blocks| !blocks.is_empty()) {
@@ -185,7 +185,11 @@ pub(super) fn profiles(root: &Table<'_>) -> BTreeMap<String, Profile> {
     let files = match std::fs::read_dir(&directory) {
         Ok(files) => files,
         Err(error) => {
-            server.problem("profiles", &format!("cannot be read: {}", error.kind()), "name a directory of .toml files");
+            server.problem(
+                "profiles",
+                &format!("cannot be read: {}", plainly(&error)),
+                "name a directory of .toml files",
+            );
             return profiles;
         }
     };
@@ -199,7 +203,7 @@ pub(super) fn profiles(root: &Table<'_>) -> BTreeMap<String, Profile> {
             continue;
         }
         let parsed = std::fs::read_to_string(&path)
-            .map_err(|error| Invalid::Meaning(format!("cannot be read: {}", error.kind())))
+            .map_err(|error| Invalid::Meaning(format!("cannot be read: {}", plainly(&error))))
             .and_then(|text| Profile::parse(&name, &text));
         match parsed {
             Ok(profile) => drop(profiles.insert(name, profile)),

@@ -9,8 +9,9 @@ use time::UtcDateTime;
 use super::{proto, status};
 use crate::diagnose::{Finding, FindingResult};
 use crate::identity::{Company, Identity, SubjectKind};
+use crate::notice::Notice;
 use crate::order::{Accepted, Diagnosis, Hashed, Outcome, Proven, Signed};
-use crate::refusal::{Notice, Refused};
+use crate::refusal::Refused;
 
 /// The answer of Sign.
 #[must_use]

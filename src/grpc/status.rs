@@ -8,8 +8,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::proto;
+use crate::notice::NoticeCode;
 use crate::observe::events;
-use crate::refusal::{Class, NoticeCode, Reason, Refusal, Violation};
+use crate::refusal::{Class, Reason, Refusal, Violation};
 
 /// Who speaks in `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "countersign";

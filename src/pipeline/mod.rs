@@ -18,8 +18,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::application::Application;
 use crate::attributes::Origin;
 use crate::identity::{Field, Identity};
+use crate::notice::{Notice, NoticeCode};
 use crate::observe::events;
-use crate::refusal::{Notice, NoticeCode, Reason, Refusal};
+use crate::refusal::{Reason, Refusal};
 
 /// How long one source may take where the operator says nothing.
 pub const TIMEOUT: Duration = Duration::from_millis(500);

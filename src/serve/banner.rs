@@ -29,7 +29,7 @@ fn state(settings: &Settings) -> &'static str {
 }
 
 fn dev(address: &str, generated: bool) -> String {
-    let names = SECRETS.join(" and ");
+    let (names, binary) = (SECRETS.join(" and "), binary());
     let secrets =
         if generated { format!("generated for this run; set {names} to choose them") } else { format!("from {names}") };
     format!(
@@ -40,9 +40,9 @@ secrets: {secrets}
 Try, in another terminal:
 
   export COUNTERSIGN_SERVER={address} COUNTERSIGN_APPLICATION={APPLICATION}
-  countersign sign --user-id 123456 --email user@example.com --attribute plan=Premium
-  countersign verify --jwt \"$(countersign sign --user-id 123456)\"
-  countersign verify --user-id 123456 --user-hash \"$(countersign hash --user-id 123456)\"
+  {binary} sign --user-id 123456 --email user@example.com --attribute plan=Premium
+  {binary} verify --jwt \"$({binary} sign --user-id 123456)\"
+  {binary} verify --user-id 123456 --user-hash \"$({binary} hash --user-id 123456)\"
 
 "
     )
@@ -65,4 +65,13 @@ pub(super) fn checked(settings: &Settings, now: UtcDateTime) -> String {
     }
     text.push_str("no problems\n");
     text
+}
+
+/// This program, as it can be called from where it was started: after `cargo run` it is on nobody's path.
+fn binary() -> String {
+    let Ok(path) = std::env::current_exe() else { return "countersign".to_owned() };
+    let here = std::env::current_dir().ok();
+    let relative = here.as_ref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(&path);
+    let text = relative.display().to_string();
+    if text.contains(char::is_whitespace) { format!("'{text}'") } else { text }
 }

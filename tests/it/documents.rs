@@ -175,8 +175,7 @@ fn message<M: prost::Message + Default>(name: &str, json: &str) -> M {
 fn the_examples_are_the_user_of_the_guide() {
     let file = read("docs/examples/guide-user.json");
     assert_eq!(message::<proto::Identity>("countersign.v1.Identity", &file), guide());
-    let request: proto::SignRequest =
-        message("countersign.v1.SignRequest", &read("docs/examples/sign-request.json"));
+    let request: proto::SignRequest = message("countersign.v1.SignRequest", &read("docs/examples/sign-request.json"));
     assert_eq!((request.application.as_str(), request.identity), ("demo", Some(guide())));
 }
 

@@ -19,6 +19,7 @@ mod callers;
 mod cli;
 mod config;
 mod differential;
+mod documents;
 mod exchange;
 mod harness;
 mod hostile;

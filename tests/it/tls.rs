@@ -139,7 +139,7 @@ fn what_is_not_there_or_not_pem_is_a_problem() {
         problems,
         [
             ("server.tls.cert".to_owned(), "is not PEM".to_owned()),
-            ("server.tls.key".to_owned(), "cannot be read: entity not found".to_owned()),
+            ("server.tls.key".to_owned(), "cannot be read: there is no such file".to_owned()),
         ]
     );
 }

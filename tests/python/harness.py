@@ -76,6 +76,9 @@ class Server:
         except queue.Empty:
             pass
         self.process.kill()
+        self.process.wait()
+        self._reader.join(timeout=START_SECS)
+        self.process.stderr.close()
         raise AssertionError("the server did not start:\n" + "".join(self.lines))
 
     def channel(self) -> grpc.Channel:
