@@ -36,7 +36,7 @@ pub fn admit(application: &Application, format: &JwtFormat, identity: &Identity)
         let place = format!("identity.{}", field.name());
         if !format.claims.contains_key(&field) {
             found.add(Reason::RequestInvalid, place, "this application's profile has no claim for it");
-        } else if !gives(&application.users.rule(field)) {
+        } else if !gives(application.users.rule(field)) {
             found.add(Reason::RequestInvalid, place, NOT_THE_CALLERS);
         } else if let (Some(max), Some(text)) = (format.max_chars.get(&field), identity.text(field))
             && !format.takes(field, text)
@@ -107,7 +107,8 @@ pub fn complete(application: &Application, format: &JwtFormat, identity: &Identi
     let users = &application.users;
     for group in format.require.iter().chain(&format.exactly_one) {
         if !group.iter().any(|field| identity.has(*field)) {
-            let from: BTreeSet<Origin> = group.iter().flat_map(|field| users.rule(*field).from).collect();
+            let from: BTreeSet<Origin> =
+                group.iter().flat_map(|field| users.rule(*field).from.iter().cloned()).collect();
             let places = group.iter().map(|field| format!("identity.{}", field.name())).collect();
             return Err(missing(&format.group_name(group), places, from));
         }

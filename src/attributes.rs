@@ -1,6 +1,7 @@
 //! What an application declares of its users' attributes. An attribute that is not declared does not exist.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use time::format_description::well_known::{Iso8601, Rfc3339};
@@ -128,8 +129,9 @@ fn is_date(text: &str) -> bool {
 impl Attributes {
     /// How a neutral field is treated.
     #[must_use]
-    pub fn rule(&self, field: Field) -> Rule {
-        self.fields.get(&field).cloned().unwrap_or_default()
+    pub fn rule(&self, field: Field) -> &Rule {
+        static UNWRITTEN: LazyLock<Rule> = LazyLock::new(Rule::default);
+        self.fields.get(&field).unwrap_or(&UNWRITTEN)
     }
 
     /// What is wrong with an attribute's name or value whatever its type: the limit that it breaks.

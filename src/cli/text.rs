@@ -25,9 +25,10 @@ fn is_unsafe(character: char) -> bool {
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The instant in RFC 3339, to the second.
+/// The instant in RFC 3339, with fractions where there are any.
 pub(super) fn instant(timestamp: &Timestamp) -> String {
-    UtcDateTime::from_unix_timestamp(timestamp.seconds)
+    let nanoseconds = i128::from(timestamp.seconds) * 1_000_000_000 + i128::from(timestamp.nanos);
+    UtcDateTime::from_unix_timestamp_nanos(nanoseconds)
         .ok()
         .and_then(|instant| instant.format(&Rfc3339).ok())
         .unwrap_or_else(|| format!("{} seconds since 1970", timestamp.seconds))

@@ -51,7 +51,7 @@ pub(super) fn users(
 
 pub(super) fn companies(application: &Table<'_>, format: Option<&JwtFormat>, users: &Attributes) -> Attributes {
     let mut attributes = Attributes::default();
-    let list = users.rule(Field::Companies).from;
+    let list = users.rule(Field::Companies).from.clone();
     let tables = application.tables("company_attributes");
     too_many(application, "company_attributes", tables.len());
     let format = format.map(|format| format.company.as_ref());

@@ -116,7 +116,7 @@ pub async fn assemble(
     }
     let mut wanted = wanted(application, &assembled.identity);
     let deadline = Instant::now() + application.budget;
-    let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
+    let mut outcomes = BTreeMap::new();
     loop {
         for mut want in std::mem::take(&mut wanted) {
             if !settle(&mut want, application, sources, base, &outcomes, &mut assembled)? {
@@ -128,19 +128,22 @@ pub async fn assemble(
         if heads.is_empty() {
             return Ok(assembled);
         }
-        let asked = heads.into_iter().filter_map(|name| Some((name, sources.get(name)?)));
-        let asks = asked.map(|(name, source)| {
+        let asks = heads.into_iter().map(|name| {
             let ask = Ask {
                 application: application.name.clone(),
                 user_id: assembled.identity.user_id.clone(),
                 email: assembled.identity.email.clone(),
-                wanted: wanted.iter().filter(|want| want.may_come_from(name)).map(|want| want.claim.clone()).collect(),
+                wanted: wanted
+                    .iter()
+                    .filter(|want| want.may_come_from(name))
+                    .map(|want| want.claim.to_owned())
+                    .collect(),
             };
-            async move { (name.to_owned(), ask_in_time(source, ask, deadline).await) }
+            async move { (name, ask_in_time(sources.get(name), ask, deadline).await) }
         });
         for (name, outcome) in join_all(asks).await {
             if let Err(reason) = outcome {
-                events::SourceFailed { application: &application.name, source: &name, reason }.emit();
+                events::SourceFailed { application: &application.name, source: name, reason }.emit();
             }
             outcomes.insert(name, outcome);
         }
@@ -149,14 +152,14 @@ pub async fn assemble(
 
 /// A claim that is not settled, with the origins that are left for it.
 #[derive(Debug)]
-struct Want {
-    claim: String,
-    from: std::collections::VecDeque<Origin>,
+struct Want<'a> {
+    claim: &'a str,
+    from: &'a [Origin],
 }
 
-impl Want {
-    fn source(&self) -> Option<&str> {
-        match self.from.front()? {
+impl<'a> Want<'a> {
+    fn source(&self) -> Option<&'a str> {
+        match self.from.first()? {
             Origin::Caller => None,
             Origin::Source(name) => Some(name),
         }
@@ -168,31 +171,30 @@ impl Want {
 }
 
 /// Everything that the application knows of users; identifiers that are given stand as they are.
-fn wanted(application: &Application, known: &Identity) -> Vec<Want> {
+fn wanted<'a>(application: &'a Application, known: &Identity) -> Vec<Want<'a>> {
+    let users = &application.users;
     let fields = Field::ALL.into_iter().filter(|field| *field != Field::UserId && !known.has(*field));
-    let want = |claim: &str, from: Vec<Origin>| Want { claim: claim.to_owned(), from: from.into() };
-    fields
-        .map(|field| want(field.name(), application.users.rule(field).from))
-        .chain(application.users.custom.iter().map(|(name, attribute)| want(name, attribute.rule.from.clone())))
-        .collect()
+    let fields = fields.map(|field| Want { claim: field.name(), from: &users.rule(field).from });
+    let custom = users.custom.iter().map(|(name, attribute)| Want { claim: name, from: &attribute.rule.from });
+    fields.chain(custom).collect()
 }
 
 /// Goes through the origins that can be decided now. Whether the claim is settled: taken, absent everywhere, or left
 /// out.
 fn settle(
-    want: &mut Want,
+    want: &mut Want<'_>,
     application: &Application,
     sources: &BTreeMap<String, Source>,
     base: Base<'_>,
-    outcomes: &BTreeMap<String, Outcome>,
+    outcomes: &BTreeMap<&str, Outcome>,
     assembled: &mut Assembled,
 ) -> Result<bool, Refusal> {
-    while let Some(origin) = want.from.front() {
+    while let [origin, rest @ ..] = want.from {
         let taken = match origin {
             Origin::Caller => {
-                base.asserted().is_some_and(|asserted| claims::copy(asserted, &want.claim, &mut assembled.identity))
+                base.asserted().is_some_and(|asserted| claims::copy(asserted, want.claim, &mut assembled.identity))
             }
-            Origin::Source(name) => match outcomes.get(name) {
+            Origin::Source(name) => match outcomes.get(name.as_str()) {
                 None => return Ok(false),
                 Some(outcome) => match take(want, outcome, application, &mut assembled.identity) {
                     Ok(taken) => taken,
@@ -211,23 +213,25 @@ fn settle(
             },
         };
         if taken {
-            assembled.came(&want.claim, origin.name());
+            assembled.came(want.claim, origin.name());
             return Ok(true);
         }
-        want.from.pop_front();
+        want.from = rest;
     }
     Ok(true)
 }
 
 /// Takes the claim from what the source answered. Whether it was there.
-fn take(want: &Want, outcome: &Outcome, application: &Application, into: &mut Identity) -> Result<bool, Reason> {
+fn take(want: &Want<'_>, outcome: &Outcome, application: &Application, into: &mut Identity) -> Result<bool, Reason> {
     let found = outcome.as_ref().map_err(|reason| *reason)?;
-    let Some(value) = found.get(&want.claim).filter(|value| !value.is_null()) else { return Ok(false) };
-    claims::place(application, &want.claim, value, into).ok_or(Reason::SourceMalformed)?;
+    let Some(value) = found.get(want.claim).filter(|value| !value.is_null()) else { return Ok(false) };
+    claims::place(application, want.claim, value, into).ok_or(Reason::SourceMalformed)?;
     Ok(true)
 }
 
-async fn ask_in_time(source: &Source, ask: Ask, deadline: Instant) -> Outcome {
+async fn ask_in_time(source: Option<&Source>, ask: Ask, deadline: Instant) -> Outcome {
+    // Every source that `from` names was checked to exist; a broken promise is a failure, not a wait without end.
+    let source = source.ok_or(Reason::SourceUnavailable)?;
     let deadline = deadline.min(Instant::now() + source.timeout);
     match timeout_at(deadline, source.plugin.claims(&ask)).await {
         Err(_elapsed) => Err(Reason::SourceTimedOut),
