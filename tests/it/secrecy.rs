@@ -1,81 +1,97 @@
 //! No secret, token or identifier reaches a log line, an error or a formatted configuration.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
 
 use countersign::grpc::proto;
+use countersign::grpc::proto::token_authority_client::TokenAuthorityClient;
 use serde_json::json;
-use tracing_subscriber::fmt::MakeWriter;
+use tonic::transport::Channel;
 
 use crate::harness::*;
 
-/// A log that is kept.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// The real server at its finest log level, and all that it has said when it ends.
+struct Talkative {
+    child: std::process::Child,
+    reader: std::thread::JoinHandle<String>,
+    address: String,
 }
 
-impl<'w> MakeWriter<'w> for Kept {
-    type Writer = Self;
+impl Talkative {
+    fn start(setup: &Setup) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("countersign.toml");
+        std::fs::write(&file, &setup.config).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&file)
+            .envs(&setup.env)
+            .env("COUNTERSIGN_LOG", "trace")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (tell, address) = mpsc::channel();
+        let reader = std::thread::spawn(move || {
+            let mut log = String::new();
+            for line in lines.map_while(Result::ok) {
+                if let Some(address) = line.strip_prefix("listening on ") {
+                    tell.send(address.to_owned()).unwrap();
+                }
+                log.push_str(&line);
+                log.push('\n');
+            }
+            log
+        });
+        Self { child, reader, address: address.recv().expect("it listens") }
+    }
 
-    fn make_writer(&'w self) -> Self {
-        self.clone()
+    fn end(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.reader.join().unwrap()
     }
 }
 
 #[tokio::test]
 async fn a_full_run_at_the_finest_level_shows_no_secret() {
-    let kept = Kept::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(kept.clone()).finish();
-    // Everything of this test runs on this thread, so its log and nobody else's is kept.
-    let guard = tracing::subscriber::set_default(subscriber);
-
     let setup = Setup::default();
     let debugged = format!("{:?}", setup.check().unwrap());
-    let mut server = setup.start().await;
-    let secret_id = "SUBJECT-123456";
-    let signed = server.sign(sign_for(user(secret_id))).await.unwrap();
-    server.accepted(verify_jwt(&signed.token)).await;
-    let hash = server.hash(hash_of(secret_id)).await.unwrap().user_hash;
-    server.accepted(verify_hash(secret_id, &hash)).await;
+    let server = Talkative::start(&setup);
+    let channel = Channel::from_shared(server.address.clone()).unwrap().connect().await.unwrap();
+    let mut client = TokenAuthorityClient::new(channel);
+    let subject = "SUBJECT-123456";
+
+    let signed = client.sign(from_billing(sign_for(user(subject)))).await.unwrap().into_inner();
+    client.verify(from_billing(verify_jwt(&signed.token))).await.unwrap();
+    let hash = client.legacy_hash(from_billing(hash_of(subject))).await.unwrap().into_inner().user_hash;
+    client.verify(from_billing(verify_hash(subject, &hash))).await.unwrap();
     let legacy = Some(proto::LegacyProof { user_hash: hash.clone(), ..Default::default() });
-    let exchange = proto::ExchangeRequest {
-        application: APP.to_owned(),
-        legacy,
-        asserted: Some(user(secret_id)),
-        ..Default::default()
-    };
-    server.exchange(exchange).await.unwrap();
-    server.why(verify_jwt(token(json!({"userId": 1, "email": secret_id})))).await;
-    server.why(verify_hash(secret_id, user_hash("x", JWT_SECRET))).await;
+    let (application, asserted) = (APP.to_owned(), Some(user(subject)));
+    let exchange = proto::ExchangeRequest { application, legacy, asserted, ..Default::default() };
+    client.exchange(from_billing(exchange)).await.unwrap();
+    client.verify(from_billing(verify_jwt(token(json!({"userId": 1, "email": subject}))))).await.unwrap();
+    client.verify(from_billing(verify_hash(subject, user_hash("x", JWT_SECRET)))).await.unwrap();
     let diagnose = proto::DiagnoseRequest {
         application: APP.to_owned(),
-        user_hash: user_hash(secret_id, JWT_SECRET),
-        asserted: Some(user(secret_id)),
+        user_hash: user_hash(subject, JWT_SECRET),
+        asserted: Some(user(subject)),
         suspected_secret: b"SUSPECTED-SECRET".to_vec(),
         ..Default::default()
     };
-    let diagnosed = server.client.diagnose(from_billing(diagnose)).await.unwrap().into_inner();
-    let unknown = proto::SignRequest { application: "SUBJECT-123456/app".to_owned(), ..sign_for(user(secret_id)) };
-    let refused = server.sign(unknown).await.unwrap_err();
-    drop(guard);
+    let diagnosed = client.diagnose(from_billing(diagnose)).await.unwrap().into_inner();
+    let unknown = proto::SignRequest { application: "SUBJECT-123456/app".to_owned(), ..sign_for(user(subject)) };
+    let refused = client.sign(from_billing(unknown)).await.unwrap_err();
 
-    let log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let log = server.end();
     assert!(log.contains("Decided") && log.contains("billing") && log.contains("jwt-2026"), "{log}");
     let told = format!("{debugged}\n{log}\n{diagnosed:?}\n{refused:?}");
     let signature = signed.token.rsplit('.').next().unwrap();
-    for hidden in [JWT_SECRET, IV_SECRET, TOKEN, secret_id, "SUSPECTED-SECRET", &hash, signature] {
-        assert!(!told.contains(hidden), "{hidden} is in: {}", told.lines().find(|line| line.contains(hidden)).unwrap());
-        let bytes = hidden.bytes().map(|b| b.to_string()).collect::<Vec<_>>().join(", ");
-        assert!(!told.contains(&bytes), "the bytes of {hidden}");
+    for hidden in [JWT_SECRET, IV_SECRET, TOKEN, subject, "SUSPECTED-SECRET", &hash, signature] {
+        let line = told.lines().find(|line| line.contains(hidden));
+        assert_eq!(line, None, "{hidden} is told");
+        let bytes = hidden.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
+        assert!(!told.contains(&bytes), "the bytes of {hidden} are told");
     }
 }
