@@ -13,7 +13,7 @@ use crate::order::{LegacyProof, Proof, Proven, VerifyOrder, notable};
 use crate::profile::HashFormat;
 use crate::refusal::{Reason, Refusal, Refused};
 use crate::store::FactKey;
-use crate::token::keys::LegacyKey;
+use crate::token::keys::{JwtKey, LegacyKey, Validity};
 use crate::token::{jwt, legacy};
 
 /// What a credential is judged in: one application, one caller, one instant. Collects what is worth knowing on the way.
@@ -42,16 +42,14 @@ impl<'a> Hearing<'a> {
     pub(crate) fn judge_jwt(&mut self, order: &VerifyOrder, token: &str) -> Result<Proof, Refusal> {
         let Application { profile, keys, expected, users, companies, .. } = self.application;
         let format = profile.jwt.as_ref().ok_or(Reason::AlgorithmNotAllowed)?;
-        let weak = |any: bool| any.then(|| NoticeCode::WeakKey.into());
+        let parts = jwt::Parts::of(token)?;
+        let key = parts.authenticate(&keys.jwt, format, self.now).inspect_err(|reason| {
+            let tried = *reason == Reason::SignatureInvalid && parts.candidates(&keys.jwt).any(JwtKey::is_weak);
+            notable(&mut self.notices, tried.then(|| NoticeCode::WeakKey.into()));
+        })?;
+        notable(&mut self.notices, key_notices(key.is_weak(), key.validity, self.now));
         let narrowed = expected.narrowed_to(&order.audience);
-        let token = match jwt::verify(token, &keys.jwt, format, &narrowed, (users, companies), self.now) {
-            Ok(token) => token,
-            Err(refused) => {
-                notable(&mut self.notices, weak(keys.jwt.iter().any(|key| key.is_weak())));
-                return Err(refused.into());
-            }
-        };
-        notable(&mut self.notices, key_notices(token.key.is_weak(), token.key.validity, self.now));
+        let token = jwt::judge(parts, key, format, &narrowed, (users, companies), self.now)?;
         let provenance = Provenance::read(&token.claims, format)?;
         let verified = token.read.identity;
         for kind in SubjectKind::ALL {
@@ -99,16 +97,20 @@ impl<'a> Hearing<'a> {
         }
         let used = legacy::verify(&keys.legacy, &subject.value, &digest, self.now);
         let companies = companies(format, &keys.legacy, proof, self.now);
-        let weak =
-            used.as_ref().map_or_else(|_| keys.legacy.iter().any(|key| key.hmac.is_weak()), |key| key.hmac.is_weak());
-        let validity = used.as_ref().map(|key| key.validity).unwrap_or_default();
-        notable(&mut self.notices, key_notices(weak, validity, self.now));
+        let failed = used.is_err() || companies.is_err();
+        let company_keys = companies.iter().flatten().map(|(_, key)| *key);
+        let judged_by = used.iter().copied().chain(company_keys).chain(keys.legacy.iter().filter(|_| failed));
+        for key in judged_by {
+            // A failure was judged by all of them; only what fitted is worth an announcement of its end.
+            let validity = if failed { Validity::default() } else { key.validity };
+            notable(&mut self.notices, key_notices(key.hmac.is_weak(), validity, self.now));
+        }
         let key = used?;
         notable(
             &mut self.notices,
             acceptance.hash_notices(&self.caller.name, self.caller.steering(&order.client), self.now),
         );
-        Ok((subject, key, companies?))
+        Ok((subject, key, companies?.into_iter().map(|(company, _)| company).collect()))
     }
 
     /// Whether the policy accepts a genuine credential; and, beside it, whether the shadow would.
@@ -154,19 +156,19 @@ fn hashed_subject(format: &HashFormat, proof: &LegacyProof, asserted: &Identity)
 }
 
 /// The companies whose hashes are all genuine. They hold their id and nothing else: that is all a hash proves.
-fn companies(
+fn companies<'k>(
     format: &HashFormat,
-    keys: &[LegacyKey],
+    keys: &'k [LegacyKey],
     proof: &LegacyProof,
     now: UtcDateTime,
-) -> Result<Vec<Company>, Refusal> {
+) -> Result<Vec<(Company, &'k LegacyKey)>, Refusal> {
     if !format.companies && !proof.company_hashes.is_empty() {
         return Err(Refusal::field("legacy.company_hashes", "this application's profile has no company hashes"));
     }
     let genuine = |(id, hash): &(String, String)| {
         let digest = legacy::read(hash, format.digest)?;
-        legacy::verify(keys, id, &digest, now)?;
-        Ok(Company { id: id.clone(), ..Company::default() })
+        let key = legacy::verify(keys, id, &digest, now)?;
+        Ok((Company { id: id.clone(), ..Company::default() }, key))
     };
     proof.company_hashes.iter().map(genuine).collect()
 }

@@ -40,6 +40,20 @@ pub fn is_exact(value: &Value) -> bool {
     }
 }
 
+/// The value with every integral number an integer; none where a number is not one that [`exact`] would give.
+#[must_use]
+pub fn canonical(value: &Value) -> Option<Value> {
+    match value {
+        Value::Number(number) => number.as_f64().and_then(exact).map(Value::Number),
+        Value::Array(items) => items.iter().map(canonical).collect::<Option<_>>().map(Value::Array),
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| Some((name.clone(), canonical(value)?)));
+            members.collect::<Option<_>>().map(Value::Object)
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => Some(value.clone()),
+    }
+}
+
 /// How many levels of lists and objects the value has.
 #[must_use]
 pub fn depth(value: &Value) -> usize {

@@ -43,8 +43,8 @@ pub struct Minted {
 pub struct Provenance {
     /// Whether a hash stands at the beginning.
     pub from_hash: bool,
-    /// When the first token of this session was made.
-    pub first: UtcDateTime,
+    /// When the first token of this session was made, where that is known.
+    pub first: Option<UtcDateTime>,
 }
 
 impl Grant {
@@ -79,18 +79,20 @@ pub fn session(
     now: UtcDateTime,
 ) -> Result<(Provenance, Grant), Refused> {
     let refused = || Refused::from(Reason::ExchangeNotAllowed);
-    let provenance = match &proof.credential {
-        Proven::Hash => Provenance { from_hash: true, first: grant.issued_at },
+    let (from_hash, first) = match &proof.credential {
+        Proven::Hash => (true, grant.issued_at),
         Proven::Jwt { .. } if !application.exchange.jwt => return Err(refused()),
-        Proven::Jwt { provenance: Some(provenance), .. } => *provenance,
-        Proven::Jwt { times, .. } => {
-            Provenance { from_hash: false, first: times.issued_at.ok_or_else(refused)?.truncate_to_second() }
+        Proven::Jwt { times, provenance, .. } => {
+            let first = provenance.and_then(|provenance| provenance.first).or(times.issued_at).ok_or_else(refused)?;
+            // A beginning in the future would move the session's end.
+            (provenance.is_some_and(|provenance| provenance.from_hash), first.truncate_to_second().min(grant.issued_at))
         }
     };
-    let end = provenance.first.saturating_add(application.exchange.max_session);
+    let end = first.saturating_add(application.exchange.max_session);
     if end <= now {
         return Err(refused());
     }
+    let provenance = Provenance { from_hash, first: Some(first) };
     Ok((provenance, Grant { expires_at: grant.expires_at.min(end), ..grant }))
 }
 
@@ -120,7 +122,8 @@ pub fn mint(
         // It could never be verified.
         return Err(Refusal::field("identity", format!("the token: at most {} bytes", limits::TOKEN_BYTES)));
     }
-    let token_id = match (token_id, token.rsplit_once('.')) {
+    // Only a `jti` names a token: what a format calls by another name, others may repeat.
+    let token_id = match (token_id.filter(|(claim, _)| *claim == "jti"), token.rsplit_once('.')) {
         (Some((_, id)), _) => id,
         (None, Some((input, _))) => jwt::signing_input_id(input),
         (None, None) => return Err(Refusal::Internal),
@@ -155,7 +158,8 @@ impl Grant {
 
 impl Provenance {
     fn write(self) -> Value {
-        json!({ "from": if self.from_hash { "hash" } else { "jwt" }, "first": self.first.unix_timestamp() })
+        let from = if self.from_hash { "hash" } else { "jwt" };
+        json!({ "from": from, "first": self.first.map(UtcDateTime::unix_timestamp) })
     }
 
     /// Reads the claim of a genuine token.
@@ -168,7 +172,7 @@ impl Provenance {
             Some("jwt") => false,
             Some(_) | None => return Err(wrong()),
         };
-        let first = numeric_date(claim.get("first"), &format.provenance, false)?.ok_or_else(wrong)?;
+        let first = numeric_date(claim.get("first"), &format.provenance, false)?;
         Ok(Some(Self { from_hash, first }))
     }
 }

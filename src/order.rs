@@ -211,7 +211,11 @@ impl Accepted {
     #[must_use]
     pub fn new(proof: Proof, mut split: Split, mut notices: Vec<Notice>) -> Self {
         if let Proven::Jwt { undeclared, .. } = &proof.credential {
-            split.refused.extend(undeclared.iter().map(|path| (path.clone(), Reason::AttributeUndeclared)));
+            for path in undeclared {
+                if !split.refused.iter().any(|(known, _)| known == path) {
+                    split.refused.push((path.clone(), Reason::AttributeUndeclared));
+                }
+            }
         }
         if split.refused.iter().any(|(_, reason)| *reason == Reason::AttributeUndeclared) {
             notices.push(NoticeCode::AttributeUndeclared.into());

@@ -362,7 +362,14 @@ impl Refusal {
     pub fn of_proven(self) -> Self {
         match self {
             Self::Precondition(refused) if refused.reason == Reason::ClaimMissing => Self::Verdict(refused),
-            Self::Invalid(Reason::ClaimMissing, _) => Self::Verdict(Reason::ClaimMissing.into()),
+            Self::Invalid(Reason::ClaimMissing, violations) => {
+                let name = |violation: &Violation| {
+                    let field = violation.field.trim_start_matches("identity.");
+                    field.trim_start_matches("attributes.").to_owned()
+                };
+                let names: Vec<_> = violations.iter().map(name).collect();
+                Self::Verdict(Refused::claim(Reason::ClaimMissing, names.join(" or ")))
+            }
             Self::Invalid(..) => Self::SourceFailed(Reason::SourceMalformed),
             other @ (Self::Verdict(_)
             | Self::Precondition(_)

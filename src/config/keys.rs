@@ -52,7 +52,7 @@ pub(super) fn read(
                 reading.skip();
                 None
             }
-            Some(Purpose::Jwt) => reading.jwt().map(|(jwt, bytes)| {
+            Some(Purpose::Jwt) => reading.jwt().and_then(|(jwt, bytes)| {
                 *kids.entry(jwt.kid.clone()).or_default() += 1;
                 keys.jwt.push(jwt);
                 bytes
@@ -88,7 +88,7 @@ struct Reading<'r> {
 }
 
 impl Reading<'_> {
-    fn jwt(&self) -> Option<(JwtKey, Secret)> {
+    fn jwt(&self) -> Option<(JwtKey, Option<Secret>)> {
         let kid = self.table.text("kid").unwrap_or_else(|| self.id.to_owned());
         let Some(format) = &self.profile.jwt else {
             self.skip();
@@ -108,7 +108,7 @@ impl Reading<'_> {
         };
         let (material, bytes) = if algorithm.family() == Family::Hmac {
             let secret = self.hmac_secret(format.key_encoding)?;
-            (Material::Hmac(Box::new(HmacKey::new(algorithm, secret.clone())?)), secret)
+            (Material::Hmac(Box::new(HmacKey::new(algorithm, secret.clone())?)), Some(secret))
         } else {
             self.pair(algorithm)?
         };
@@ -182,7 +182,7 @@ impl Reading<'_> {
         }
     }
 
-    fn pair(&self, algorithm: Algorithm) -> Option<(Material, Secret)> {
+    fn pair(&self, algorithm: Algorithm) -> Option<(Material, Option<Secret>)> {
         for key in ["encoding", "allow_weak"] {
             if self.table.has(key) {
                 self.table.boolean(key);
@@ -200,7 +200,11 @@ impl Reading<'_> {
         };
         let secret = self.table.secret(key, self.world.env)?;
         match read(algorithm, secret.expose()) {
-            Ok(pair) => Some((Material::Pair(pair), secret)),
+            Ok(pair) => {
+                // A public key is no secret, wherever else it stands.
+                let bytes = pair.signs().then(|| Secret::new(pair.fingerprint()));
+                Some((Material::Pair(pair), bytes))
+            }
             Err(why) => {
                 let right = format!("a key for {} as PEM (PKCS#8, PKCS#1, SEC1) or JWK", algorithm.name());
                 self.table.problem(key, &why.to_string(), &right);

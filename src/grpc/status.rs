@@ -35,7 +35,7 @@ pub fn status(refusal: &Refusal) -> Status {
     if code == Code::Internal {
         return incident();
     }
-    Status::with_error_details(code, message(refusal), details)
+    Status::with_error_details(code, refusal.message(), details)
 }
 
 /// What the same refusal is for one item of a batch.
@@ -45,7 +45,7 @@ pub fn failure(refusal: &Refusal) -> proto::Failure {
         .iter()
         .map(|v| proto::FieldViolation { field: v.field.clone(), description: v.description.clone() })
         .collect();
-    let message = if refusal.class() == Class::Internal { incident().message().to_owned() } else { message(refusal) };
+    let message = if refusal.class() == Class::Internal { incident().message().to_owned() } else { refusal.message() };
     proto::Failure { code: i32::from(code(refusal.class())), reason: reason(refusal.reason()).into(), message, fields }
 }
 
@@ -70,12 +70,6 @@ pub fn undecodable(code: Code, description: &str) -> Status {
 
 fn details(reason: Reason) -> ErrorDetails {
     ErrorDetails::with_error_info(reason.name(), DOMAIN, [])
-}
-
-/// The text, and the fields once more, for those whose client does not show the details.
-fn message(refusal: &Refusal) -> String {
-    let fields = violations(refusal).iter().map(|v| format!(" {}: {}.", v.field, v.description)).collect::<String>();
-    format!("{}{fields}", refusal.message())
 }
 
 fn violations(refusal: &Refusal) -> &[Violation] {

@@ -2,12 +2,11 @@
 
 use serde_json::Value;
 use time::UtcDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::application::Application;
-use crate::attributes::{Attributes, Kind};
+use crate::attributes::{Attributes, Origin};
 use crate::identity::{Company, Field, Identity};
-use crate::profile::CompanyField;
+use crate::profile::{CompanyField, TimeFormat};
 use crate::{json, limits};
 
 /// Copies a claim from one identity to another. Whether it was there.
@@ -32,20 +31,25 @@ pub(super) fn copy(from: &Identity, claim: &str, into: &mut Identity) -> bool {
 }
 
 /// Places a source's claim, if it has the declared type and is within the limits.
-pub(super) fn place(application: &Application, claim: &str, value: &Value, into: &mut Identity) -> Option<()> {
+pub(super) fn place(
+    application: &Application,
+    (claim, origin): (&str, &Origin),
+    value: &Value,
+    into: &mut Identity,
+) -> Option<()> {
     let Some(field) = Field::named(claim) else {
         let attribute = application.users.custom.get(claim)?;
         if !attribute.kind.fits(value) || Attributes::breach(claim, value).is_some() {
             return None;
         }
-        into.attributes.insert(claim.to_owned(), value.clone());
+        into.attributes.insert(claim.to_owned(), json::canonical(value)?);
         return Some(());
     };
     match field {
         Field::CreatedAt => into.created_at = Some(instant(value)?),
         Field::Companies => {
             let list = value.as_array().filter(|list| list.len() <= limits::COMPANIES)?;
-            into.companies = list.iter().map(|item| company(application, item)).collect::<Option<_>>()?;
+            into.companies = list.iter().map(|item| company(application, origin, item)).collect::<Option<_>>()?;
         }
         Field::UserId | Field::Email | Field::Name | Field::ProfilePicture | Field::Locale => {
             let limit = if field == Field::Email { limits::IDENTIFIER_BYTES } else { limits::ATTRIBUTE_BYTES };
@@ -56,7 +60,7 @@ pub(super) fn place(application: &Application, claim: &str, value: &Value, into:
 }
 
 /// A company as a source gives it: neutral names, attributes beside them. What is not declared is not taken.
-fn company(application: &Application, value: &Value) -> Option<Company> {
+fn company(application: &Application, origin: &Origin, value: &Value) -> Option<Company> {
     let claims = value.as_object()?;
     let declared = &application.companies;
     let mut company = Company { id: text(claims.get("id")?, limits::IDENTIFIER_BYTES)?, ..Company::default() };
@@ -68,8 +72,9 @@ fn company(application: &Application, value: &Value) -> Option<Company> {
             "created_at" => company.created_at = Some(instant(value)?),
             custom => match declared.custom.get(custom) {
                 None => {}
+                Some(attribute) if !attribute.rule.from.contains(origin) => {}
                 Some(attribute) if attribute.kind.fits(value) && Attributes::breach(name, value).is_none() => {
-                    company.attributes.insert(name.clone(), value.clone());
+                    company.attributes.insert(name.clone(), json::canonical(value)?);
                 }
                 Some(_) => return None,
             },
@@ -94,6 +99,5 @@ fn text(value: &Value, limit: usize) -> Option<String> {
 }
 
 fn instant(value: &Value) -> Option<UtcDateTime> {
-    let text = value.as_str().filter(|_| Kind::Date.fits(value))?;
-    UtcDateTime::parse(text, &Rfc3339).ok()
+    TimeFormat::Iso8601.read(value)
 }

@@ -196,7 +196,7 @@ fn settle(
             }
             Origin::Source(name) => match outcomes.get(name.as_str()) {
                 None => return Ok(false),
-                Some(outcome) => match take(want, outcome, application, &mut assembled.identity) {
+                Some(outcome) => match take((want.claim, origin), outcome, application, &mut assembled.identity) {
                     Ok(taken) => taken,
                     Err(reason) => {
                         let on_error = sources.get(name).map_or(OnError::Refuse, |source| source.on_error);
@@ -222,10 +222,15 @@ fn settle(
 }
 
 /// Takes the claim from what the source answered. Whether it was there.
-fn take(want: &Want<'_>, outcome: &Outcome, application: &Application, into: &mut Identity) -> Result<bool, Reason> {
+fn take(
+    (claim, origin): (&str, &Origin),
+    outcome: &Outcome,
+    application: &Application,
+    into: &mut Identity,
+) -> Result<bool, Reason> {
     let found = outcome.as_ref().map_err(|reason| *reason)?;
-    let Some(value) = found.get(want.claim).filter(|value| !value.is_null()) else { return Ok(false) };
-    claims::place(application, want.claim, value, into).ok_or(Reason::SourceMalformed)?;
+    let Some(value) = found.get(claim).filter(|value| !value.is_null()) else { return Ok(false) };
+    claims::place(application, (claim, origin), value, into).ok_or(Reason::SourceMalformed)?;
     Ok(true)
 }
 

@@ -19,6 +19,8 @@ impl JwtFormat {
     pub(super) fn reserves_anywhere(&self, name: &str) -> bool {
         REGISTERED.contains(&name)
             || name == self.provenance
+            // Whatever a format calls it.
+            || name == "countersign"
             || self.constants.contains_key(name)
             || self.token_id.as_deref() == Some(name)
             || self.expiry_text.as_deref() == Some(name)
@@ -37,7 +39,7 @@ impl JwtFormat {
         self.max_chars.get(&field).is_none_or(|max| text.chars().count() <= *max)
     }
 
-    /// The claim that names a token: the format's own, else `jti`.
+    /// The claim that is fresh in every token: the format's own, else `jti`.
     #[must_use]
     pub fn token_id_claim(&self) -> &str {
         self.token_id.as_deref().unwrap_or("jti")

@@ -2,8 +2,8 @@
 //! took one for the other would skip the check that depends on it.
 
 use serde_json::{Map, Value};
-use time::format_description::well_known::Rfc3339;
-use time::{Duration, UtcDateTime};
+use time::format_description::well_known::{Iso8601, Rfc3339};
+use time::{Date, Duration, OffsetDateTime, PrimitiveDateTime, UtcDateTime};
 
 use super::{CompanyField, CompanyFormat, JwtFormat, Path, TimeFormat};
 use crate::attributes::Attributes;
@@ -225,11 +225,20 @@ impl TimeFormat {
     #[must_use]
     pub fn read(self, value: &Value) -> Option<UtcDateTime> {
         match self {
-            Self::Iso8601 => UtcDateTime::parse(value.as_str()?, &Rfc3339).ok(),
+            Self::Iso8601 => iso_8601(value.as_str()?),
             Self::Unix => UtcDateTime::from_unix_timestamp(integral(value)?).ok(),
             Self::UnixMillis => UtcDateTime::UNIX_EPOCH.checked_add(Duration::milliseconds(integral(value)?)),
         }
     }
+}
+
+/// An instant in any of ISO 8601's forms; without an offset it is one in UTC, and a date alone is its midnight.
+fn iso_8601(text: &str) -> Option<UtcDateTime> {
+    let rfc_3339 = UtcDateTime::parse(text, &Rfc3339).ok();
+    let with_offset = || OffsetDateTime::parse(text, &Iso8601::PARSING).ok().map(OffsetDateTime::to_utc);
+    let without = || PrimitiveDateTime::parse(text, &Iso8601::PARSING).ok().map(PrimitiveDateTime::as_utc);
+    let date = || Date::parse(text, &Iso8601::PARSING).ok().map(|date| date.midnight().as_utc());
+    rfc_3339.or_else(|| with_offset().map(UtcDateTime::from)).or_else(without).or_else(date)
 }
 
 fn integral(value: &Value) -> Option<i64> {

@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use der::Encode as _;
-use jsonwebtoken::{DecodingKey, EncodingKey, crypto};
+use jsonwebtoken::{DecodingKey, DecodingKeyKind, EncodingKey, crypto};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -66,6 +66,15 @@ impl KeyPair {
             Form::Pem(pem) => public_pem(algorithm, &pem, text)?,
         };
         Ok(Self { algorithm, private: None, public })
+    }
+
+    /// What tells this pair from others, however it is written down: its public half.
+    #[must_use]
+    pub fn fingerprint(&self) -> Vec<u8> {
+        match self.public.kind() {
+            DecodingKeyKind::SecretOrDer(bytes) => bytes.clone(),
+            DecodingKeyKind::RsaModulusExponent { n, e } => [n.as_slice(), e.as_slice()].concat(),
+        }
     }
 
     /// Whether it can sign.

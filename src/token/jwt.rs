@@ -124,9 +124,15 @@ impl<'t> Parts<'t> {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(malformed),
         };
-        let (algorithm, kid) = (text("alg")?.ok_or(malformed)?, text("kid")?);
-        text("typ")?;
+        let algorithm = text("alg")?.ok_or(malformed)?;
+        // Only formats that name keys care whether this is text.
+        let kid = text("kid").unwrap_or_default();
         Ok(Self { header, algorithm, kid, signing_input, payload, signature })
+    }
+
+    /// The keys that its `alg` is for.
+    pub fn candidates<'k>(&self, keys: &'k [JwtKey]) -> impl Iterator<Item = &'k JwtKey> {
+        keys.iter().filter(|key| key.algorithm.name() == self.algorithm)
     }
 
     /// The key that signed it. The token's `alg` is only ever compared; `kid` is a map key and nothing else; `jku`,
@@ -141,6 +147,9 @@ impl<'t> Parts<'t> {
             .filter(|algorithm| format.algorithms.contains(algorithm))
             .ok_or(Reason::AlgorithmNotAllowed)?;
         let verifies = |key: &JwtKey| key.verifies(self.signing_input.as_bytes(), &self.signature);
+        if format.kid != Kid::None && self.kid.is_none() && self.header.contains_key("kid") {
+            return Err(Reason::TokenMalformed);
+        }
         let named = match (format.kid, &self.kid) {
             (Kid::None, _) | (Kid::Optional, None) => None,
             (Kid::Required, None) => return Err(Reason::KeyUnknown),
@@ -154,7 +163,7 @@ impl<'t> Parts<'t> {
                 true => Err(Reason::SignatureInvalid),
             };
         }
-        let mut candidates = keys.iter().filter(|key| key.algorithm == algorithm).peekable();
+        let mut candidates = self.candidates(keys).peekable();
         candidates.peek().ok_or(Reason::KeyUnknown)?;
         let mut found = Err(Reason::SignatureInvalid);
         for key in candidates.filter(|key| verifies(key)) {
@@ -175,23 +184,35 @@ fn staged(key: &JwtKey, now: UtcDateTime) -> Result<&JwtKey, Reason> {
     }
 }
 
-/// Judges a token by everything that is in it. What depends on the world (identity beside it, privilege, revocation,
-/// acceptance, replay) comes after.
+/// Judges a token by everything that is in it: [`Parts::of`], [`Parts::authenticate`], [`judge`].
 pub fn verify<'k>(
     token: &str,
     keys: &'k [JwtKey],
     format: &JwtFormat,
     expected: &Expected,
-    (users, companies): (&Attributes, &Attributes),
+    declared: (&Attributes, &Attributes),
     now: UtcDateTime,
 ) -> Result<Verified<'k>, Refused> {
     let parts = Parts::of(token)?;
     let key = parts.authenticate(keys, format, now)?;
+    judge(parts, key, format, expected, declared, now)
+}
+
+/// Judges what a genuine token says. What depends on the world (identity beside it, privilege, revocation, acceptance,
+/// replay) comes after.
+pub fn judge<'k>(
+    parts: Parts<'_>,
+    key: &'k JwtKey,
+    format: &JwtFormat,
+    expected: &Expected,
+    (users, companies): (&Attributes, &Attributes),
+    now: UtcDateTime,
+) -> Result<Verified<'k>, Refused> {
     let claims = json::object(&parts.payload).ok_or(Reason::TokenMalformed)?;
     let claims_json = String::from_utf8(parts.payload).map_err(|_ignored| Reason::TokenMalformed)?;
     let times = Times::judge(&claims, format, &expected.times, now)?;
     expected.judge_parties(&claims)?;
-    let token_id = text_claim(&claims, format.token_id_claim())?;
+    let token_id = text_claim(&claims, "jti")?;
     let read = format.read(&claims, users, companies)?;
     let token_id = token_id.map_or_else(|| signing_input_id(parts.signing_input), str::to_owned);
     Ok(Verified { key, token_id, claims_json, claims, times, read })

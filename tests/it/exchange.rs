@@ -118,8 +118,7 @@ async fn jwt_for_jwt_is_off_unless_it_is_on() {
 #[tokio::test]
 async fn a_forged_provenance_of_the_wrong_type_is_refused() {
     let mut server = start().await;
-    for bad in
-        [json!(1), json!({"from": "sky", "first": 1}), json!({"from": "jwt"}), json!({"from": "jwt", "first": "1"})]
+    for bad in [json!(1), json!({"from": "sky", "first": 1}), json!({"first": 1}), json!({"from": "jwt", "first": "1"})]
     {
         assert_eq!(server.why(verify_jwt(token(json!({"countersign": bad})))).await, Reason::ClaimTypeInvalid, "{bad}");
     }
@@ -129,7 +128,10 @@ async fn a_forged_provenance_of_the_wrong_type_is_refused() {
 async fn what_the_profile_needs_and_the_hash_does_not_prove_is_missing() {
     let setup = Setup::default().and("[applications.\"acme/feedback\".attributes.name]\nrequired = true\n");
     let mut server = setup.start().await;
-    assert_eq!(why(&mut server, of_hash("1")).await, Reason::ClaimMissing);
+    let outcome = server.exchange(of_hash("1")).await.unwrap().outcome.unwrap();
+    let proto::exchange_response::Outcome::Refused(refused) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(refused.reason(), Reason::ClaimMissing);
+    assert!(refused.message.contains("`name`"), "{}", refused.message);
 }
 
 #[tokio::test]
@@ -141,4 +143,17 @@ async fn a_privileged_identifier_that_a_source_brings_is_refused() {
     assert_eq!(why(&mut server, of_hash("1")).await, Reason::SubjectPrivileged);
     let refused = server.sign(sign_for(user("1"))).await.unwrap_err();
     assert_eq!(error(&refused).1, "SUBJECT_PRIVILEGED");
+}
+
+#[tokio::test]
+async fn a_session_begins_at_the_latest_now() {
+    let setup = Setup::default().and("[applications.\"acme/feedback\".exchange]\njwt = true\n");
+    let mut server = setup.start().await;
+    let future = json!({"from": "jwt", "first": NOW + 1_000_000});
+    let exchanged = signed(&mut server, of_jwt(token(json!({"countersign": future})))).await;
+    assert_eq!(claims(&exchanged.token)["countersign"], json!({"from": "jwt", "first": NOW}));
+    // Without `first`, the token's own date counts.
+    let undated = json!({"from": "hash"});
+    let exchanged = signed(&mut server, of_jwt(token(json!({"countersign": undated, "iat": NOW - 100})))).await;
+    assert_eq!(claims(&exchanged.token)["countersign"], json!({"from": "hash", "first": NOW - 100}));
 }

@@ -12,7 +12,7 @@ use countersign::grpc::proto::token_authority_client::TokenAuthorityClient;
 use countersign::grpc::proto::{self, Reason};
 use countersign::pipeline::registry::{KINDS, Kind};
 use countersign::serve::serve;
-use countersign::store::{Facts, Memory};
+use countersign::store::{Away, FactKey, Facts, Memory};
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -155,6 +155,20 @@ impl Setup {
             serve(listener, authority, Gate::known(callers), server.tls.as_ref(), stopped).await.unwrap();
         });
         (address, clock, stop)
+    }
+}
+
+/// A store that is away.
+pub struct NoFacts;
+
+#[tonic::async_trait]
+impl Facts for NoFacts {
+    async fn first_jwt(&self, _key: FactKey<'_>) -> Result<Option<UtcDateTime>, Away> {
+        Err(Away)
+    }
+
+    async fn saw_jwt(&self, _key: FactKey<'_>, _at: UtcDateTime) -> Result<(), Away> {
+        Err(Away)
     }
 }
 

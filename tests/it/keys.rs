@@ -141,3 +141,19 @@ async fn a_kid_is_a_map_key_and_nothing_else() {
     let confused = with(Some("jwt-2026"), &String::from_utf8(key("rsa.spki.pem")).unwrap());
     assert_eq!(server.why(verify_jwt(confused)).await, Reason::AlgorithmNotAllowed);
 }
+
+#[test]
+fn one_private_key_in_two_places_is_found_however_it_is_written() {
+    let second = |file: &str, kind: &str| {
+        let key = format!("{kind} = {{ file = \"{}\" }}", path(file));
+        generic(Algorithm::RS256, &format!("secret = {{ file = \"{}\" }}", path("rsa.pkcs8.pem")))
+            .and(&format!("[applications.\"acme/feedback\".keys.b]\npurpose = \"jwt\"\nalgorithm = \"PS256\"\n{key}\n"))
+            .and("not_before = \"2026-07-01T00:00:00Z\"\n")
+    };
+    for file in ["rsa.pkcs8.pem", "rsa.pkcs1.pem", "rsa.private.jwk.json"] {
+        let problems = second(file, "secret").check().unwrap_err();
+        assert!(problems.len() == 1 && problems[0].wrong.contains("the same secret"), "{file}: {problems:?}");
+    }
+    // A public key is no secret.
+    second("rsa.spki.pem", "public").check().unwrap();
+}

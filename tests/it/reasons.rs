@@ -6,10 +6,8 @@ use std::sync::Arc;
 use countersign::grpc::proto::{self, Reason};
 use countersign::pipeline::registry::Of;
 use countersign::refusal;
-use countersign::store::{Away, FactKey, Facts};
 use countersign_claim_source::{Answer, Ask, ClaimSource, ConfigProblem, OpenError, SourceKind};
 use serde_json::json;
-use time::UtcDateTime;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -60,19 +58,6 @@ impl ClaimSource for Play {
             "panic" => panic!("a bug in a claim source"),
             _ => Answer::Found { claims: json!({"plan": 1}).as_object().cloned().unwrap(), fresh_for: None },
         }
-    }
-}
-
-struct NoFacts;
-
-#[tonic::async_trait]
-impl Facts for NoFacts {
-    async fn first_jwt(&self, _key: FactKey<'_>) -> Result<Option<UtcDateTime>, Away> {
-        Err(Away)
-    }
-
-    async fn saw_jwt(&self, _key: FactKey<'_>, _at: UtcDateTime) -> Result<(), Away> {
-        Err(Away)
     }
 }
 

@@ -255,3 +255,67 @@ async fn the_end_of_issuing_is_announced_and_kept() {
     let refused = server.hash(hash_of("1")).await.unwrap_err();
     assert_eq!(error(&refused), (Code::FailedPrecondition, "HASH_NO_LONGER_ISSUED".to_owned(), vec![]));
 }
+
+#[tokio::test]
+async fn a_sources_numbers_and_times_are_written_as_a_callers_are() {
+    let setup = Setup::default()
+        .replace("attributes.seats]\ntype = \"number\"", "attributes.seats]\ntype = \"number\"\nfrom = [\"s\"]")
+        .replace("company_attributes.location]\ntype = \"string\"", "company_attributes.location]\ntype = \"string\"\nfrom = [\"caller\"]")
+        .and(
+            r#"
+[applications."acme/feedback".attributes.limits]
+type = "object"
+from = ["s"]
+[applications."acme/feedback".attributes.companies]
+from = ["s", "caller"]
+[sources.s]
+kind = "static"
+sets = ["seats", "limits", "companies"]
+on_error = "refuse"
+[sources.s.config.claims]
+seats = 500.0
+limits = { a = 1.0, b = [2.0, 2.5] }
+companies = [{ id = "c1", name = "One", monthly_spend = 7.0, created_at = "2023-05-19", industry = "Fintech", location = "Peru" }]
+"#,
+        );
+    let mut server = setup.start().await;
+    let signed = server.sign(sign_for(user("1"))).await.unwrap();
+    let claims = claims(&signed.token);
+    assert_eq!(claims["seats"].to_string(), "500");
+    assert_eq!(claims["limits"].to_string(), r#"{"a":1,"b":[2,2.5]}"#);
+    let company = json!({
+        "id": "c1", "name": "One", "monthlySpend": 7, "createdAt": "2023-05-19T00:00:00.000Z", "industry": "Fintech"
+    });
+    assert_eq!(claims["companies"], json!([company]), "the location is not this source's to say");
+    server.accepted(verify_jwt(signed.token)).await;
+}
+
+#[tokio::test]
+async fn messages_are_static_and_the_field_is_among_the_violations() {
+    let mut server = start().await;
+    let asserted = || proto::Identity { attributes: Some(attributes(json!({"SENTINEL": 1}))), ..user("1") };
+    let refused = server.sign(sign_for(asserted())).await.unwrap_err();
+    assert_eq!(error(&refused).2, ["identity.attributes.SENTINEL"]);
+    assert!(!refused.message().contains("SENTINEL"));
+    let batch = proto::BatchSignRequest { requests: vec![sign_for(asserted())] };
+    let results = server.client.batch_sign(from_billing(batch)).await.unwrap().into_inner().results;
+    let proto::sign_result::Outcome::Failure(failure) = results[0].outcome.clone().unwrap() else { panic!() };
+    assert_eq!(failure.fields[0].field, "identity.attributes.SENTINEL");
+    assert!(!failure.message.contains("SENTINEL"));
+}
+
+#[tokio::test]
+async fn only_a_jti_names_a_token() {
+    let pendo = Setup::default().replace("\"featurebase\"", "\"pendo\"");
+    let legacy = pendo.config.find("[applications.\"acme/feedback\".keys.iv]").unwrap();
+    let rest = pendo.config.find("[applications.\"acme/feedback\".attributes.plan]").unwrap();
+    let config = format!("{}{}", &pendo.config[..legacy], &pendo.config[rest..]);
+    let mut server = Setup { config, ..pendo }.start().await;
+    let one = server.sign(sign_for(user("1"))).await.unwrap();
+    assert!(claims(&one.token)["nonce"].is_string());
+    assert_ne!(json!(one.token_id), claims(&one.token)["nonce"]);
+    let nonce = |id: &str| verify_jwt(token(json!({"userId": "absent", "visitor": {"id": id}, "nonce": "1"})));
+    let (first, second) = (server.accepted(nonce("1")).await, server.accepted(nonce("2")).await);
+    assert_ne!(first.token_id, second.token_id, "a nonce may repeat");
+    assert_eq!(server.accepted(verify_jwt(&one.token)).await.token_id, one.token_id);
+}

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use countersign::grpc::proto::{self, HashedIdentifier, NoticeCode, Reason};
-use countersign::store::{Away, FactKey, Facts};
 use serde_json::json;
-use time::UtcDateTime;
 use tonic::Code;
 
 use crate::harness::*;
@@ -173,19 +171,6 @@ async fn the_ratchet_turns_for_every_identifier_that_a_jwt_carries() {
     assert_eq!(server.why(proto::VerifyRequest { client: "web/2".to_owned(), ..good() }).await, Reason::HashSuperseded);
 }
 
-struct NoFacts;
-
-#[tonic::async_trait]
-impl Facts for NoFacts {
-    async fn first_jwt(&self, _key: FactKey<'_>) -> Result<Option<UtcDateTime>, Away> {
-        Err(Away)
-    }
-
-    async fn saw_jwt(&self, _key: FactKey<'_>, _at: UtcDateTime) -> Result<(), Away> {
-        Err(Away)
-    }
-}
-
 #[tokio::test]
 async fn without_facts_the_operator_has_decided() {
     let with = |on_store_error: &str| {
@@ -253,4 +238,15 @@ async fn a_scheme_that_has_ended_needs_no_keys() {
         .policy("hash_until = \"2026-05-01T00:00:00Z\"");
     let mut server = setup.start().await;
     assert_eq!(server.why(good()).await, Reason::HashNoLongerAccepted);
+}
+
+#[tokio::test]
+async fn a_short_key_that_judged_a_company_is_told_too() {
+    let weak = "[applications.\"acme/feedback\".keys.weak]\npurpose = \"legacy\"\nsecret = { env = \"WEAK\" }\nallow_weak = true\n";
+    let setup = Setup::default().env("WEAK", "short").and(&format!("{weak}not_before = \"2026-05-01T00:00:00Z\"\n"));
+    let mut server = setup.start().await;
+    let mut request = good();
+    assert!(!codes(&server.accepted(request.clone()).await.notices).contains(&NoticeCode::WeakKey));
+    request.legacy.as_mut().unwrap().company_hashes = [("c1".to_owned(), user_hash("c1", "short"))].into();
+    assert!(codes(&server.accepted(request).await.notices).contains(&NoticeCode::WeakKey));
 }

@@ -73,7 +73,6 @@ async fn a_malformed_token_is_not_a_missing_one() {
         with_header(r#"{"typ":"JWT"}"#),
         with_header(r#"{"alg":null}"#),
         with_header(r#"{"alg":256}"#),
-        with_header(r#"{"alg":"HS256","kid":1}"#),
         with_header(r#"["HS256"]"#),
         with_header("{"),
         with_payload(&format!(r#"{{"userId":"1","userId":"2","exp":{exp}}}"#)),
@@ -307,4 +306,49 @@ async fn a_token_without_end_ends_with_its_age_or_says_so() {
     assert_eq!(accepted.expires_at.unwrap().seconds, NOW - 29);
     assert_eq!(server.why(aged(130)).await, Reason::TokenExpired);
     assert_eq!(server.why(verify_jwt(token(json!({"exp": "absent", "iat": "absent"})))).await, Reason::ClaimMissing);
+}
+
+#[tokio::test]
+async fn every_form_of_iso_8601_is_a_time() {
+    let mut server = start().await;
+    for (text, wanted) in [
+        ("2023-05-19T15:35:49.915Z", "2023-05-19T15:35:49.915Z"),
+        ("2023-05-19T17:35:49+02:00", "2023-05-19T15:35:49Z"),
+        ("2023-05-19T17:35:49+0200", "2023-05-19T15:35:49Z"),
+        ("20230519T153549Z", "2023-05-19T15:35:49Z"),
+        ("2023-05-19T15:35Z", "2023-05-19T15:35:00Z"),
+        ("2023-05-19T15:35:49", "2023-05-19T15:35:49Z"),
+        ("2023-05-19", "2023-05-19T00:00:00Z"),
+    ] {
+        let company = json!({"id": "c", "name": "c", "createdAt": text});
+        let accepted = server.accepted(verify_jwt(token(json!({"companies": [company]})))).await;
+        assert_eq!(accepted.verified.unwrap().companies[0].created_at, Some(timestamp(wanted)), "{text}");
+    }
+    for text in ["yesterday", "19.05.2023", "2023-02-30", ""] {
+        let company = json!({"id": "c", "name": "c", "createdAt": text});
+        assert_eq!(
+            server.why(verify_jwt(token(json!({"companies": [company]})))).await,
+            Reason::ClaimTypeInvalid,
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_short_key_is_told_where_it_judged_and_only_there() {
+    let weak = "[applications.\"acme/feedback\".keys.weak]\npurpose = \"jwt\"\nsecret = { env = \"WEAK\" }\nallow_weak = true\n";
+    let setup = Setup::default().env("WEAK", "short").and(&format!("{weak}not_before = \"2026-05-01T00:00:00Z\"\n"));
+    let mut server = setup.start().await;
+    let told = |notices: &[proto::Notice]| codes(notices).contains(&NoticeCode::WeakKey);
+    let by_weak = foreign_token(&json!({"userId": "1", "exp": NOW + 60}), "short");
+    assert!(told(&server.accepted(verify_jwt(by_weak)).await.notices));
+    assert!(!told(&server.accepted(verify_jwt(token(json!({})))).await.notices), "the strong key judged");
+    assert!(
+        !told(&server.refused(verify_jwt(token(json!({"exp": NOW - 100})))).await.notices),
+        "the strong key judged"
+    );
+    assert!(!told(&server.refused(verify_jwt("nonsense")).await.notices), "no key judged");
+    let by_nobody = foreign_token(&json!({"userId": "1", "exp": NOW + 60}), "nobody");
+    assert!(told(&server.refused(verify_jwt(by_nobody)).await.notices), "both were tried");
+    assert!(told(&server.sign(sign_for(user("1"))).await.unwrap().notices));
 }
