@@ -21,6 +21,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     std::fs::write(out.join("countersign.bin"), bare.encode_to_vec())?;
     // Ordered maps: what is written twice is the same bytes twice.
-    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .codec_path("crate::grpc::codec::Bounded")
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

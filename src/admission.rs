@@ -90,7 +90,7 @@ fn attributes(found: &mut Found, place: &str, asserted: &Map<String, Value>, dec
             None => found.add(Reason::RequestInvalid, place, "the application does not declare this attribute"),
             Some(attribute) if !gives(&attribute.rule) => found.add(Reason::RequestInvalid, place, NOT_THE_CALLERS),
             Some(attribute) if !attribute.kind.fits(value) => {
-                found.add(Reason::ClaimTypeInvalid, place, &format!("must be a {}", attribute.kind.name()));
+                found.add(Reason::ClaimTypeInvalid, place, &format!("must be of type {}", attribute.kind.name()));
             }
             Some(_) => {}
         }

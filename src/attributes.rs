@@ -140,10 +140,13 @@ impl Attributes {
         if name.is_empty() || name.len() > limits::ATTRIBUTE_NAME_BYTES {
             return Some(format!("a name has 1 to {} bytes", limits::ATTRIBUTE_NAME_BYTES));
         }
+        if name.chars().any(char::is_control) {
+            return Some("a name has no control characters".to_owned());
+        }
         if json::depth(value) > limits::ATTRIBUTE_DEPTH {
             return Some(format!("at most {} levels of lists and objects", limits::ATTRIBUTE_DEPTH));
         }
-        if name.contains('\0') || json::holds_nul(value) {
+        if json::holds_nul(value) {
             return Some("no NUL (U+0000)".to_owned());
         }
         if !json::is_exact(value) {

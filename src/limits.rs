@@ -18,6 +18,8 @@ pub const ATTRIBUTE_DEPTH: usize = 16;
 pub const CLAIMS_BYTES: usize = 16 * 1024;
 /// Bytes of a gRPC request message.
 pub const REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// Texts and messages in a request, at every level together: a full batch of full identities has fewer.
+pub const ELEMENTS: usize = 100_000;
 /// Items of one batch.
 pub const BATCH: usize = 1_000;
 /// Bytes of a client label.

@@ -40,7 +40,7 @@ fn overlay(table: &Table<'_>, under: Acceptance) -> Acceptance {
 fn check(table: &Table<'_>, policy: &Acceptance) {
     let gap = policy.hash_until.zip(policy.jwt_from).is_some_and(|(end, start)| end < start);
     if gap {
-        table.problem("hash_until", "is before jwt_from: in between nobody could be identified", "move one of them");
+        table.warning("hash_until", "is before jwt_from: in between nobody can be identified", "move one of them");
     }
     if policy.hash_from.zip(policy.hash_until).is_some_and(|(start, end)| end <= start) {
         table.warning("hash_until", "is not after hash_from: hashes are never accepted", "move one of them");

@@ -36,7 +36,13 @@ pub(super) fn read(
             table.problem("profile", "is of an application whose name cannot be used", "[a-z0-9_-]+(/[a-z0-9_-]+)*");
         }
         let Some(profile) = profile(&table, profiles) else {
-            // Without a profile nothing below can be judged; its keys are not the mistake.
+            // Keys, attributes and tokens cannot be judged without one; the rest can.
+            for below in ["keys", "attributes", "company_attributes", "tokens"] {
+                table.table(below);
+            }
+            table.text("environment");
+            drop((privileged(&table), exchange(&table), acceptance::read(&table), budget(&table)));
+            table.done();
             continue;
         };
         let format = profile.jwt.as_ref();

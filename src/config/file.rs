@@ -21,6 +21,8 @@ pub(super) struct Tree {
     name: String,
     dict: Dict,
     figment: Figment,
+    /// What was wrong before anything was read.
+    pub(super) problems: Vec<Problem>,
 }
 
 /// Reads the file and merges the environment over it.
@@ -65,8 +67,7 @@ pub(super) fn parse(name: &str, text: &str, env: &BTreeMap<String, String>) -> R
         })
         .collect();
     match figment.extract::<Dict>() {
-        Ok(dict) if problems.is_empty() => Ok(Tree { name: name.to_owned(), dict, figment }),
-        Ok(_) => Err(problems),
+        Ok(dict) => Ok(Tree { name: name.to_owned(), dict, figment, problems }),
         Err(_quotes_values) => {
             problems.push(problem(
                 name,

@@ -40,8 +40,8 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, key, wrong, right } = self;
-        let key = if key.is_empty() { "" } else { &format!(" {key}") };
-        write!(f, "{file}:{key}: {wrong}; {right}")
+        let key = if key.is_empty() { "" } else { &format!(" {key}:") };
+        write!(f, "{file}:{key} {wrong}; {right}")
     }
 }
 
@@ -103,6 +103,7 @@ fn check(tree: &file::Tree, world: World<'_>) -> Result<Settings, Vec<Problem>> 
     }
     root.done();
     let (mut problems, warnings) = found.into_parts();
+    problems.extend(tree.problems.iter().cloned());
     if problems.is_empty() {
         Ok(Settings { server, callers, store, applications, sources, warnings })
     } else {

@@ -34,6 +34,8 @@ pub(super) struct Table<'t> {
     read: RefCell<BTreeSet<String>>,
 }
 
+/// As many words are simply listed.
+const SHORT: usize = 10;
 /// How `toml` hands a date to serde.
 const TOML_DATE: &str = "$__toml_private_datetime";
 
@@ -123,7 +125,8 @@ impl<'t> Table<'t> {
         let word = words.iter().find(|(name, _)| *name == text).map(|(_, word)| *word);
         if word.is_none() {
             let near = nearest(names.iter().copied(), text);
-            let right = near.map_or(right, |near| format!("did you mean {near}?"));
+            // A short list says more than a guess at what was meant.
+            let right = near.filter(|_| words.len() > SHORT).map_or(right, |near| format!("did you mean {near}?"));
             self.problem(key, "is not one of the words that are known here", &right);
         }
         word

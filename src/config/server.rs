@@ -51,6 +51,8 @@ pub enum Store {
 
 pub(super) fn read(root: &Table<'_>, world: World<'_>, callers: &Callers) -> Server {
     let mut server = Server { listen: ([127, 0, 0, 1], 7400).into(), tls: None, has_pseudonym_secret: false };
+    // One that was written and is broken has been reported already, and counts.
+    let has_callers = !callers.is_empty() || !root.tables("callers").is_empty();
     let insecure = match root.table("server") {
         None => false,
         Some(table) => {
@@ -71,13 +73,12 @@ pub(super) fn read(root: &Table<'_>, world: World<'_>, callers: &Callers) -> Ser
             server.tls = table.table("tls").and_then(|tls| self::tls(&tls));
             server.has_pseudonym_secret = table.secret("pseudonym_secret", world.env).is_some();
             let insecure = table.flag("insecure");
-            check_exposure(&table, &server, plaintext, insecure, callers);
+            check_exposure(&table, &server, plaintext, insecure, has_callers);
             table.done();
             insecure
         }
     };
-    // A caller that was written and is broken has been reported already.
-    if callers.is_empty() && root.tables("callers").is_empty() && !insecure && !world.dev {
+    if !has_callers && !insecure && !world.dev {
         root.problem(
             "callers",
             "is missing: nobody could call",
@@ -87,9 +88,9 @@ pub(super) fn read(root: &Table<'_>, world: World<'_>, callers: &Callers) -> Ser
     server
 }
 
-fn check_exposure(table: &Table<'_>, server: &Server, plaintext: bool, insecure: bool, callers: &Callers) {
+fn check_exposure(table: &Table<'_>, server: &Server, plaintext: bool, insecure: bool, has_callers: bool) {
     let loopback = is_loopback(server.listen.ip());
-    if insecure && !callers.is_empty() {
+    if insecure && has_callers {
         table.problem("insecure", "contradicts [callers]", "remove one of them");
     }
     if insecure && !loopback {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::Case;
 use super::judged::{Judged, Mistake, is_unset};
 use super::wrapping::{self, COMMON, TOKEN};
+use crate::profile::Kid;
 use crate::refusal::Reason;
 use crate::token::jwt::Parts;
 use crate::token::legacy;
@@ -32,6 +33,10 @@ impl Opened {
 
 pub(super) fn judge(case: &Case<'_>, text: &str) -> (Judged, Option<Opened>) {
     let reason = match Parts::of(text) {
+        Ok(parts) if unread_kid(case, &parts) => {
+            let mistake = Mistake::new("`kid` in the header is not text.", "Write `kid` as a string.");
+            return (Judged::failed(mistake), read(text, &mut Vec::new()));
+        }
         Ok(_) => return (Judged::passed("It is a compact JWS."), read(text, &mut Vec::new())),
         Err(Reason::TokenTooLarge) => {
             let what = "The token is over 16 KiB. Nothing else of it was looked at.";
@@ -49,6 +54,12 @@ pub(super) fn judge(case: &Case<'_>, text: &str) -> (Judged, Option<Opened>) {
         mistakes.extend(no_token(case, &bare));
     }
     (Judged::failed_by(mistakes, &reason.into()), opened)
+}
+
+/// Whether the format names its keys and the token does it with something else than text.
+fn unread_kid(case: &Case<'_>, parts: &Parts<'_>) -> bool {
+    let names = case.application.profile.jwt.as_ref().is_some_and(|format| format.kid != Kid::None);
+    names && parts.kid.is_none() && parts.header.contains_key("kid")
 }
 
 /// What it is if it is no token.

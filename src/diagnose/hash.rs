@@ -3,7 +3,7 @@
 use super::judged::{Judged, Mistake, is_unset};
 use super::maker::{self, How, Maker};
 use super::{Case, company_hashes, digest, messages, secrets, signature, suspected};
-use crate::identity::SubjectKind;
+use crate::identity::{Identity, SubjectKind};
 use crate::profile::HashFormat;
 use crate::token::keys::LegacyKey;
 use crate::token::legacy;
@@ -130,6 +130,11 @@ fn secret(case: &Case<'_>, bytes: &[u8], maker: Option<&Maker<'_>>) -> Judged {
     let Some(maker) = maker else {
         if bytes.len() < super::signer::SHORTEST {
             return Judged::inconclusive("Too little of the digest is there to say what made it.");
+        }
+        if *case.asserted == Identity::default() {
+            return Judged::inconclusive(
+                "Without the identifier that was hashed, nobody can tell which secret made it.",
+            );
         }
         return Judged::failed(unknown(case));
     };

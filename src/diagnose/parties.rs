@@ -61,7 +61,9 @@ pub(super) fn issuer(case: &Case<'_>, claims: &Map<String, Value>) -> Judged {
 
 /// `aud`.
 pub(super) fn audience(case: &Case<'_>, claims: &Map<String, Value>) -> Judged {
-    let expected = case.application.expected.narrowed_to(case.audience);
+    // An audience that is not the application's is the request's mistake, and no measure for the token.
+    let asked = if is_audience(case.application, case.audience) { case.audience } else { "" };
+    let expected = case.application.expected.narrowed_to(asked);
     let remedy = "Sign with one of `tokens.audiences` of the application in `aud`, exactly as it is there.";
     let failed = |what: String| Judged::failed(Mistake::new(what, remedy));
     let said: Vec<&str> = match claims.get("aud") {

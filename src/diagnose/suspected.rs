@@ -1,12 +1,12 @@
 //! Whether the secret that the integrator believes in made this credential. It is tried on the credential and compared
 //! with nothing else.
 
-use super::Case;
 use super::form::Opened;
 use super::judged::{Judged, Mistake};
 use super::maker::{self, How};
 use super::secrets::{Candidate, tried};
 use super::signer::{self, By, Signer, Written};
+use super::{Case, FindingResult};
 use crate::identity::SubjectKind;
 use crate::limits;
 
@@ -113,5 +113,9 @@ fn unfitting(case: &Case<'_>, genuine: bool) -> Judged {
 
 /// A mistake; one that works where the credential is accepted.
 fn refused(case: &Case<'_>, mistake: Mistake) -> Judged {
-    if case.verdict.is_some() { Judged::failed(mistake) } else { Judged::warning(mistake) }
+    if case.verdict.is_some() {
+        return Judged::failed(mistake);
+    }
+    // The credential is good; it is only the suspicion that is wrong.
+    Judged { result: FindingResult::Inconclusive, ..Judged::failed(mistake) }
 }

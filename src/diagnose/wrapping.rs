@@ -28,6 +28,11 @@ pub(super) const COMMON: &[Layer] = &[
         "Remove them: copy the value from its source and not from a formatted page, and save files without byte \
          order mark.",
     ),
+    (
+        scheme,
+        "It begins with an authorization scheme, such as `Bearer `.",
+        "Send the token alone; the scheme belongs to an HTTP header.",
+    ),
     (quotes, "It is in quotes.", "Send it without quotes: take the string itself, not its JSON or shell form."),
     (
         escapes,
@@ -45,11 +50,6 @@ pub(super) const COMMON: &[Layer] = &[
 
 /// Layers around tokens.
 pub(super) const TOKEN: &[Layer] = &[
-    (
-        scheme,
-        "It begins with an authorization scheme, such as `Bearer `.",
-        "Send the token alone; the scheme belongs to an HTTP header.",
-    ),
     (
         general,
         "It is a JWS in JSON serialization.",

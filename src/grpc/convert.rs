@@ -97,7 +97,9 @@ pub fn exchange(request: proto::ExchangeRequest) -> Result<ExchangeOrder, Refusa
 /// Reads a request of Diagnose.
 pub fn diagnose(request: proto::DiagnoseRequest) -> Result<DiagnoseOrder, Refusal> {
     let mut reader = Reader::default();
-    reader.at_most("suspected_secret", request.suspected_secret.len(), limits::SUSPECTED_SECRET_BYTES);
+    if request.suspected_secret.len() > limits::SUSPECTED_SECRET_BYTES {
+        reader.wrong("suspected_secret", format!("at most {} bytes", limits::SUSPECTED_SECRET_BYTES));
+    }
     let legacy = proto::LegacyProof {
         user_hash: request.user_hash,
         hashed: request.hashed,

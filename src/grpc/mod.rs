@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod caller;
+pub mod codec;
 pub mod convert;
 pub mod rescue;
 pub mod service;

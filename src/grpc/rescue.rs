@@ -12,8 +12,9 @@ use tonic::Code;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::status::{incident, undecodable};
+use super::status::{incident, status, undecodable};
 use crate::limits;
+use crate::refusal::Refusal;
 
 /// Wraps a server's services.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,6 +75,8 @@ fn translate(answer: Response<Body>) -> Response<Body> {
             );
             undecodable(Code::InvalidArgument, &description).into_http()
         }
+        // Of compression and of methods that are not there, with the request's own words in it.
+        Some(Code::Unimplemented) if !detailed => status(&Refusal::NotImplemented).into_http(),
         Some(_) | None => answer,
     }
 }

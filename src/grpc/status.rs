@@ -14,8 +14,8 @@ use crate::refusal::{Class, Reason, Refusal, Violation};
 
 /// Who speaks in `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "countersign";
-/// Violations that are told at once: more would not fit into the headers that some clients take.
-const VIOLATIONS: usize = 16;
+/// Bytes of violations that are told at once: gRPC's own clients take 8 KiB of headers, and base64 takes its part.
+const VIOLATION_BYTES: usize = 3 * 1024;
 /// When to try again, where that can help.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -74,7 +74,17 @@ fn details(reason: Reason) -> ErrorDetails {
 
 fn violations(refusal: &Refusal) -> &[Violation] {
     match refusal {
-        Refusal::Invalid(_, violations) => violations.get(..VIOLATIONS).unwrap_or(violations),
+        Refusal::Invalid(_, violations) => {
+            let bytes = |violation: &Violation| violation.field.len() + violation.description.len() + 8;
+            let mut room = VIOLATION_BYTES;
+            let fitting = violations.iter().take_while(|violation| {
+                let left = room.checked_sub(bytes(violation));
+                room = left.unwrap_or(0);
+                left.is_some()
+            });
+            // One at least: it is what the caller has to know.
+            violations.get(..fitting.count().max(1)).unwrap_or(violations)
+        }
         Refusal::Verdict(_)
         | Refusal::CallerUnknown
         | Refusal::CallerNotAllowed

@@ -238,7 +238,7 @@ fn iso_8601(text: &str) -> Option<UtcDateTime> {
     let with_offset = || OffsetDateTime::parse(text, &Iso8601::PARSING).ok().map(OffsetDateTime::to_utc);
     let without = || PrimitiveDateTime::parse(text, &Iso8601::PARSING).ok().map(PrimitiveDateTime::as_utc);
     let date = || Date::parse(text, &Iso8601::PARSING).ok().map(|date| date.midnight().as_utc());
-    rfc_3339.or_else(|| with_offset().map(UtcDateTime::from)).or_else(without).or_else(date)
+    rfc_3339.or_else(with_offset).or_else(without).or_else(date)
 }
 
 fn integral(value: &Value) -> Option<i64> {

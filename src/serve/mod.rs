@@ -30,11 +30,13 @@ use crate::pipeline::registry::KINDS;
 use crate::store::Memory;
 
 /// Requests that one connection may have under way; more wait.
-const STREAMS: u32 = 1_024;
+const STREAMS: u32 = 128;
 /// Bytes of a request's headers.
 const HEADER_BYTES: u32 = 16 * 1024;
 /// How long a silent connection is kept before it is asked for a sign of life, and how long that may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+/// How long a request may take, its arrival included: half-sent ones do not stay.
+const REQUEST: Duration = Duration::from_secs(30);
 /// How long requests under way may take after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -52,12 +54,16 @@ pub struct Options {
 /// Serves until a signal. Exit 0 after an orderly end, 1 for a configuration with problems, 2 where it could not start.
 pub fn run(options: &Options) -> ExitCode {
     let mut env: BTreeMap<String, String> = environment();
+    if let Some(listen) = options.listen {
+        // As the environment would say it, so that it is checked like any other address.
+        env.insert("COUNTERSIGN__SERVER__LISTEN".to_owned(), listen.to_string());
+    }
     let generated = if options.dev && options.config.is_none() { dev::fill_secrets(&mut env) } else { Ok(false) };
     let settings = match settings(options, &env) {
         Ok(settings) => settings,
         Err(problems) => return report(&problems),
     };
-    let address = options.listen.unwrap_or(settings.server.listen);
+    let address = settings.server.listen;
     if options.dev && !address.ip().is_loopback() {
         return report(&[Problem {
             file: "command line".to_owned(),
@@ -83,7 +89,7 @@ pub fn run(options: &Options) -> ExitCode {
 pub fn check_config(path: &Path) -> ExitCode {
     let env = environment();
     let world = World { env: &env, now: System.now(), kinds: KINDS, dev: false };
-    match config::load(path, world) {
+    match config::load(path, world).and_then(check_tls) {
         Err(problems) => report(&problems),
         Ok(settings) => {
             warn(&settings.warnings);
@@ -95,7 +101,7 @@ pub fn check_config(path: &Path) -> ExitCode {
 
 fn settings(options: &Options, env: &BTreeMap<String, String>) -> Result<Settings, Vec<Problem>> {
     let world = World { env, now: System.now(), kinds: KINDS, dev: options.dev };
-    match &options.config {
+    let settings = match &options.config {
         Some(path) => config::load(path, world),
         None if options.dev => config::parse("built-in development configuration", dev::CONFIGURATION, world),
         None => Err(vec![Problem {
@@ -104,7 +110,23 @@ fn settings(options: &Options, env: &BTreeMap<String, String>) -> Result<Setting
             wrong: "is missing".to_owned(),
             right: "name a configuration file, or try things with --dev".to_owned(),
         }]),
+    }?;
+    check_tls(settings)
+}
+
+/// That certificate, key and client CA belong together, which only the TLS library can say.
+fn check_tls(settings: Settings) -> Result<Settings, Vec<Problem>> {
+    let fits = settings.server.tls.as_ref().is_none_or(|tls| Server::builder().tls_config(tls_config(tls)).is_ok());
+    if fits {
+        return Ok(settings);
     }
+    Err(vec![Problem {
+        file: "configuration".to_owned(),
+        key: "server.tls".to_owned(),
+        wrong: "cannot be served with".to_owned(),
+        right: "cert must be a certificate chain, key its own private key (not encrypted), client_ca certificates"
+            .to_owned(),
+    }])
 }
 
 async fn until_signal(
@@ -117,7 +139,7 @@ async fn until_signal(
     warn(&settings.warnings);
     let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
     let address = listener.local_addr()?;
-    say(&banner::started(options, &settings, address, generated));
+    let banner = banner::started(options, &settings, address, generated);
     if settings.callers.is_empty() && !options.dev {
         tracing::warn!("insecure = true: anyone on this machine may do anything");
     }
@@ -127,6 +149,7 @@ async fn until_signal(
         (true, false) => Gate::open("anyone"),
     };
     let (server, callers, snapshot) = settings.open().await?;
+    say(&banner);
     let authority = Arc::new(Authority::new(Arc::new(System), snapshot, Arc::new(Memory::default())));
     serve(listener, authority, gate(callers), server.tls.as_ref(), signal()).await
 }
@@ -152,6 +175,7 @@ pub async fn serve(
         server = server.tls_config(tls_config(tls)).context("server.tls")?;
     }
     let router = server
+        .timeout(REQUEST)
         .max_concurrent_streams(STREAMS)
         .http2_max_header_list_size(HEADER_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE.0))
@@ -167,6 +191,7 @@ pub async fn serve(
         stop.await;
         tracing::info!("Stopping: what is under way comes to its end");
         health_reporter.set_not_serving::<TokenAuthorityServer<Service>>().await;
+        health_reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         drop(drain);
     };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));

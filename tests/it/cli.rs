@@ -385,3 +385,45 @@ fn a_reader_that_went_away_is_no_failure() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(output.stderr, b"");
 }
+
+#[test]
+fn an_address_on_the_command_line_is_checked_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("countersign.toml");
+    let store = "[store]\nkind = \"embedded\"\npath = \"unused\"\n";
+    let path = file.to_str().unwrap();
+    let callers = configuration(&"a".repeat(64));
+    for (config, words) in [(format!("[server]\ninsecure = true\n{store}"), "loopback"), (callers, "in the clear")] {
+        fs::write(&file, config).unwrap();
+        let ended = alone(&["serve", "--config", path, "--listen", "0.0.0.0:0"]);
+        assert_eq!(ended.status, 1, "{ended:?}");
+        assert!(ended.remarks.contains(words) && !ended.remarks.contains("listening on"), "{ended:?}");
+    }
+    let ended = alone(&["serve", "--dev", "--listen", "0.0.0.0:0"]);
+    assert!(ended.status == 1 && !ended.remarks.contains("listening on"), "{ended:?}");
+}
+
+#[test]
+fn certificates_that_do_not_belong_together_are_a_problem_before_anything_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["a", "b"] {
+        let (key, cert) = (at(&format!("{name}.key")), at(&format!("{name}.pem")));
+        let make =
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=x"];
+        let mut openssl = std::process::Command::new("openssl");
+        let made = openssl.args(make).args(["-keyout", &key, "-out", &cert]).output().expect("openssl is installed");
+        assert!(made.status.success(), "{made:?}");
+    }
+    let file = at("countersign.toml");
+    let with = |cert: &str, key: &str| {
+        let tls = format!("[server.tls]\ncert = \"{}\"\nkey = \"{}\"\n", at(cert), at(key));
+        fs::write(&file, format!("{}{tls}", configuration(&"a".repeat(64)))).unwrap();
+        alone(&["check-config", "--config", &file])
+    };
+    assert_eq!(with("a.pem", "a.key").status, 0);
+    for (cert, key) in [("a.pem", "b.key"), ("a.key", "a.pem"), ("a.key", "a.key")] {
+        let ended = with(cert, key);
+        assert!(ended.status == 1 && ended.remarks.contains("server.tls"), "{cert} {key}: {ended:?}");
+    }
+}

@@ -285,11 +285,8 @@ fn attributes_have_a_place_and_a_source() {
 fn a_policy_leaves_no_gap() {
     let app = "applications.\"acme/feedback\".acceptance";
     let policy = |text: &str| Setup::default().policy(text);
-    only(
-        policy("jwt_from = \"2027-01-01T00:00:00Z\"\nhash_until = \"2026-12-01T00:00:00Z\""),
-        &format!("{app}.hash_until"),
-        "nobody",
-    );
+    let gap = policy("jwt_from = \"2027-01-01T00:00:00Z\"\nhash_until = \"2026-12-01T00:00:00Z\"");
+    assert!(gap.check().unwrap().warnings[0].to_string().contains("nobody can be identified"));
     only(
         policy("rollout = [{ at = \"2027-01-01T00:00:00Z\", percent = 101 }]"),
         &format!("{app}.rollout[0].percent"),
@@ -363,4 +360,34 @@ exceptions = [{ client = "ios", hash_until = "2027-06-30T00:00:00Z" }]
 shadow = { hash_until = "2027-01-01T00:00:00Z" }
 "#;
     assert_eq!(lines(&Setup { config: config.to_owned(), ..Setup::default() }), Vec::<String>::new());
+}
+
+#[test]
+fn one_mistake_hides_no_other() {
+    let config = r#"
+[server]
+insecure = true
+[callers.a]
+token_sha256 = "x"
+may = ["sign"]
+applications = ["*"]
+[store]
+kind = "embedded"
+path = "x"
+[applications.a]
+profile = "featurbase"
+nonsense = 1
+acceptance = { hash_until = "x" }
+"#;
+    let setup = Setup { config: config.to_owned(), ..Setup::default() }.env("COUNTERSIGN__APPLICATIONS__X", "1");
+    let keys: Vec<_> = problems(&setup).into_iter().map(|problem| problem.key).collect();
+    let wanted = [
+        "applications.a.acceptance.hash_until",
+        "applications.a.nonsense",
+        "applications.a.profile",
+        "callers.a.token_sha256",
+        "server.insecure",
+        "COUNTERSIGN__APPLICATIONS__X",
+    ];
+    assert_eq!(keys, wanted);
 }

@@ -279,3 +279,52 @@ async fn a_batch_has_a_thousand_items_at_most() {
     let status = server.client.batch_verify(from_billing(batch(1_001))).await.unwrap_err();
     assert_eq!(error(&status), (Code::InvalidArgument, "REQUEST_INVALID".to_owned(), vec!["requests".to_owned()]));
 }
+
+#[tokio::test]
+async fn millions_of_empty_elements_are_counted_before_they_are_built() {
+    let mut server = start().await;
+    // Two bytes each on the wire: requests of a batch, companies of an identity, company ids.
+    let empties = |tag: u8, count: usize| [tag, 0].repeat(count);
+    let companies = |count: usize| {
+        let inner = empties(0x3a, count);
+        let mut message = vec![0x12];
+        prost::encoding::encode_varint(inner.len() as u64, &mut message);
+        message.extend(inner);
+        message
+    };
+    for (method, message) in [
+        ("BatchSign", empties(0x0a, 2_000_000)),
+        ("BatchVerify", empties(0x0a, 100_001)),
+        ("Sign", companies(2_000_000)),
+        ("LegacyHash", empties(0x22, 2_000_000)),
+    ] {
+        let status = raw(&server, method, message).await.unwrap_err();
+        assert_eq!((status.code(), error(&status).1.as_str()), (Code::InvalidArgument, "REQUEST_INVALID"), "{method}");
+        assert!(status.message().contains("100000 elements"), "{method}: {}", status.message());
+    }
+    // Below that, the limit of the field is the answer.
+    let status = raw(&server, "BatchSign", empties(0x0a, 50_000)).await.unwrap_err();
+    assert_eq!(error(&status).2, ["requests"]);
+    server.sign(sign_for(user("1"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_violations_still_fit_into_the_headers_of_ordinary_clients() {
+    let mut server = start().await;
+    let names = |text: &str| (0..90).map(|n| (format!("{text}{n}"), json!(1))).collect::<serde_json::Map<_, _>>();
+    for text in ["x".repeat(120), "é".repeat(60)] {
+        let status = server.sign(with(Value::Object(names(&text)))).await.unwrap_err();
+        assert!(!error(&status).2.is_empty());
+        assert!(status.details().len() < 6_000, "{}", status.details().len());
+    }
+}
+
+#[tokio::test]
+async fn a_compression_that_is_not_taken_is_refused_without_an_echo() {
+    let mut server = start().await;
+    let mut request = from_billing(sign_for(user("1")));
+    request.metadata_mut().insert("grpc-encoding", "hostile".parse().unwrap());
+    let status = server.client.sign(request).await.unwrap_err();
+    assert_eq!(error(&status), (Code::Unimplemented, "NOT_IMPLEMENTED".to_owned(), vec![]));
+    assert!(!format!("{status:?}").contains("hostile"));
+}

@@ -42,14 +42,14 @@ fn on_what_is_accepted() -> Outcome {
         "another",
         &suspecting(STAGING_JWT, token()),
         "secret.suspected",
-        Warning,
+        Inconclusive,
         ("did not make", "really used"),
     )?;
     world.expect(
         "newline",
         &suspecting(format!("{JWT}\n"), token()),
         "secret.suspected",
-        Warning,
+        Inconclusive,
         ("without the white space", "Correct"),
     )?;
     let hashed = of_hash(hash(IV, ID));
@@ -57,7 +57,7 @@ fn on_what_is_accepted() -> Outcome {
         "hash",
         &suspecting(format!("\"{IV}\""), hashed),
         "secret.suspected",
-        Warning,
+        Inconclusive,
         ("without the quotes", "Correct"),
     )
 }

@@ -145,6 +145,8 @@ fn key() -> Outcome {
     ] {
         world.expect(name, &zendesk(header), "token.key", Failed, (message, "write its `kid`, `app_1`"))?;
     }
+    let number = zendesk(json!({ "alg": "HS256", "kid": 1 }));
+    world.expect("no text", &number, "token.form", Failed, ("`kid` in the header is not text", "string"))?;
     let rotating = |secret: &str| to("acme/rotating", of_token(sign(secret, &super::claims())));
     world.expect("retired", &rotating(OLD_JWT), "token.key", Failed, ("retired 31 days ago", "current key"))?;
     world.expect("not yet", &rotating(NEXT_JWT), "token.key", Failed, ("valid in 30 days", "until then"))
