@@ -234,3 +234,22 @@ impl Proof {
         }
     }
 }
+
+impl Refusal {
+    /// The verdict, where it is one; an error otherwise.
+    pub fn into_outcome<T>(self, notices: Vec<Notice>) -> Result<Outcome<T>, Self> {
+        match self {
+            Self::Verdict(refused) => Ok(Outcome::Refused(refused, notices)),
+            error @ (Self::Invalid(..)
+            | Self::CallerUnknown
+            | Self::CallerNotAllowed
+            | Self::ApplicationUnknown
+            | Self::Privileged
+            | Self::Precondition(_)
+            | Self::SourceFailed(_)
+            | Self::StoreUnavailable
+            | Self::NotImplemented
+            | Self::Internal) => Err(error),
+        }
+    }
+}

@@ -5,9 +5,6 @@
 
 use std::fmt;
 
-use crate::notice::Notice;
-use crate::order::Outcome;
-
 macro_rules! reasons {
     ($($variant:ident $name:literal $text:literal $remedy:literal)*) => {
         /// Why something was refused. Mirrors `countersign.v1.Reason`.
@@ -339,23 +336,6 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// The verdict, where it is one; an error otherwise.
-    pub fn into_outcome<T>(self, notices: Vec<Notice>) -> Result<Outcome<T>, Self> {
-        match self {
-            Self::Verdict(refused) => Ok(Outcome::Refused(refused, notices)),
-            error @ (Self::Invalid(..)
-            | Self::CallerUnknown
-            | Self::CallerNotAllowed
-            | Self::ApplicationUnknown
-            | Self::Privileged
-            | Self::Precondition(_)
-            | Self::SourceFailed(_)
-            | Self::StoreUnavailable
-            | Self::NotImplemented
-            | Self::Internal) => Err(error),
-        }
-    }
-
     /// The same, where nothing of the identity is the caller's doing: a claim that is missing is a verdict on the
     /// credential, anything else about the claims the fault of a source.
     #[must_use]

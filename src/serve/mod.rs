@@ -137,6 +137,7 @@ async fn until_signal(
 ) -> anyhow::Result<()> {
     log_to_stderr();
     warn(&settings.warnings);
+    let stop = signal().context("the signals")?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
     let address = listener.local_addr()?;
     let banner = banner::started(options, &settings, address, generated);
@@ -151,7 +152,7 @@ async fn until_signal(
     let (server, callers, snapshot) = settings.open().await?;
     say(&banner);
     let authority = Arc::new(Authority::new(Arc::new(System), snapshot, Arc::new(Memory::default())));
-    serve(listener, authority, gate(callers), server.tls.as_ref(), signal()).await
+    serve(listener, authority, gate(callers), server.tls.as_ref(), stop).await
 }
 
 /// Serves an authority on a listener until `stop`; then lets what is under way come to its end.
@@ -219,26 +220,27 @@ fn tls_config(tls: &Tls) -> ServerTlsConfig {
     }
 }
 
-/// Resolves at SIGINT or SIGTERM.
-async fn signal() {
-    let interrupt = async {
+/// Resolves at SIGINT or SIGTERM, from the moment that this returns: nobody who reads that we listen is too early.
+#[cfg(unix)]
+fn signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Resolves at Ctrl-C.
+#[cfg(not(unix))]
+fn signal() -> anyhow::Result<impl Future<Output = ()>> {
+    Ok(async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
+    })
 }
 
 fn log_to_stderr() {

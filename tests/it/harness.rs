@@ -120,6 +120,11 @@ impl Setup {
         self
     }
 
+    pub const fn at(mut self, now: i64) -> Self {
+        self.now = now;
+        self
+    }
+
     pub fn check(&self) -> Result<Settings, Vec<Problem>> {
         let now = UtcDateTime::from_unix_timestamp(self.now).unwrap();
         let world = World { env: &self.env, now, kinds: &self.kinds, dev: false };

@@ -56,7 +56,7 @@ impl Talkative {
 
 #[tokio::test]
 async fn a_full_run_at_the_finest_level_shows_no_secret() {
-    let setup = Setup::default();
+    let setup = Setup::default().policy("shadow = { hash_until = \"2026-01-01T00:00:00Z\" }");
     let debugged = format!("{:?}", setup.check().unwrap());
     let server = Talkative::start(&setup);
     let channel = Channel::from_shared(server.address.clone()).unwrap().connect().await.unwrap();
@@ -86,6 +86,7 @@ async fn a_full_run_at_the_finest_level_shows_no_secret() {
 
     let log = server.end();
     assert!(log.contains("Decided") && log.contains("billing") && log.contains("jwt-2026"), "{log}");
+    assert!(log.contains("\"level\":\"TRACE\"") && log.contains("The shadow policy would have refused"));
     let told = format!("{debugged}\n{log}\n{diagnosed:?}\n{refused:?}");
     let signature = signed.token.rsplit('.').next().unwrap();
     for hidden in [JWT_SECRET, IV_SECRET, TOKEN, subject, "SUSPECTED-SECRET", &hash, signature] {

@@ -319,3 +319,30 @@ async fn only_a_jti_names_a_token() {
     assert_ne!(first.token_id, second.token_id, "a nonce may repeat");
     assert_eq!(server.accepted(verify_jwt(&one.token)).await.token_id, one.token_id);
 }
+
+#[tokio::test]
+async fn a_source_sets_what_it_says_and_never_an_identifier_that_was_given() {
+    let setup = Setup::default()
+        .and("[applications.\"acme/feedback\".attributes.email]\nfrom = [\"s\", \"caller\"]\n")
+        .and("[sources.s]\nkind = \"static\"\nsets = [\"email\"]\non_error = \"refuse\"\n")
+        .and("config = { claims = { email = \"source@example.com\" } }\n");
+    let mut server = setup.start().await;
+    let given = proto::Identity { email: "given@example.com".to_owned(), ..user("1") };
+    let signed = server.sign(sign_for(given)).await.unwrap();
+    assert_eq!(claims(&signed.token)["email"], "given@example.com");
+    let signed = server.sign(sign_for(user("1"))).await.unwrap();
+    assert_eq!(claims(&signed.token)["email"], "source@example.com");
+}
+
+#[tokio::test]
+async fn requests_that_say_a_thing_twice_or_not_at_all_are_refused_by_field() {
+    let mut server = start().await;
+    let company = |id: &str| proto::Company { id: id.to_owned(), name: "n".to_owned(), ..Default::default() };
+    let twice = proto::Identity { companies: vec![company("c"), company("c")], ..user("1") };
+    assert!(error(&server.sign(sign_for(twice)).await.unwrap_err()).2.contains(&"identity.companies[1].id".to_owned()));
+    let empty = proto::LegacyHashRequest { company_ids: vec!["c".to_owned(), String::new()], ..hash_of("1") };
+    assert_eq!(error(&server.hash(empty).await.unwrap_err()).2, ["company_ids[1]"]);
+    let unknown = Some(proto::LegacyProof { user_hash: "x".to_owned(), hashed: 99, ..Default::default() });
+    let refused = server.verify(proto::VerifyRequest { legacy: unknown, ..verify_hash("1", "x") }).await.unwrap_err();
+    assert_eq!(error(&refused).2, ["legacy.hashed"]);
+}

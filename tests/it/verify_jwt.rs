@@ -352,3 +352,60 @@ async fn a_short_key_is_told_where_it_judged_and_only_there() {
     assert!(told(&server.refused(verify_jwt(by_nobody)).await.notices), "both were tried");
     assert!(told(&server.sign(sign_for(user("1"))).await.unwrap().notices));
 }
+
+#[tokio::test]
+async fn privilege_looks_at_what_is_said_beside_a_jwt_and_identity_goes_first() {
+    let mut server = start().await;
+    let beside = |asserted| proto::VerifyRequest { asserted: Some(asserted), ..verify_jwt(token(json!({}))) };
+    let boss = proto::Identity { email: "boss@b.example".to_owned(), ..Default::default() };
+    assert_eq!(server.why(beside(boss)).await, Reason::SubjectPrivileged);
+    assert_eq!(server.why(beside(user("root"))).await, Reason::IdentityMismatch);
+}
+
+#[tokio::test]
+async fn a_secure_field_is_refused_outside_a_jwt() {
+    let fields = "[applications.\"acme/feedback\".attributes.name]\nsecure = true\n\
+                  [applications.\"acme/feedback\".attributes.companies]\nsecure = true\n";
+    let mut server = Setup::default().and(fields).start().await;
+    let company = |id: &str| proto::Company { id: id.to_owned(), name: "Said".to_owned(), ..Default::default() };
+    let asserted = proto::Identity {
+        name: "Said".to_owned(),
+        companies: vec![company("c1"), company("c2")],
+        attributes: Some(attributes(json!({"theme": 1}))),
+        ..Default::default()
+    };
+    let claims = json!({"companies": [{"id": "c1", "name": "One"}]});
+    let accepted =
+        server.accepted(proto::VerifyRequest { asserted: Some(asserted), ..verify_jwt(token(claims)) }).await;
+    assert_eq!(accepted.unverified.unwrap(), proto::Identity::default());
+    let refused: Vec<_> = accepted.refused_attributes.iter().map(|r| (r.name.as_str(), r.reason())).collect();
+    let not_proven = Reason::AttributeNotProven;
+    let wanted = [("name", not_proven), ("companies[c2]", not_proven), ("theme", Reason::ClaimTypeInvalid)];
+    for one in wanted {
+        assert!(refused.contains(&one), "{one:?}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn bounds_are_exact() {
+    let mut server = start().await;
+    let companies = |count: usize| {
+        let list: Vec<_> = (0..count).map(|n| json!({"id": n.to_string(), "name": "n"})).collect();
+        verify_jwt(token(json!({"companies": list})))
+    };
+    server.accepted(companies(200)).await;
+    assert_eq!(server.why(companies(201)).await, Reason::ClaimTypeInvalid);
+    let open = "[applications.\"acme/feedback\".tokens]\nmax_ttl_secs = 315360000\n";
+    let mut server = Setup::default().and(open).at(253_402_300_000).start().await;
+    server.accepted(verify_jwt(token(json!({"nbf": 0, "iat": 253_402_300_000_i64, "exp": 253_402_300_799_i64})))).await;
+    assert_eq!(
+        server.why(verify_jwt(token(json!({"jti": 1, "exp": 253_402_300_799_i64})))).await,
+        Reason::LifetimeTooLong
+    );
+    assert_eq!(
+        server
+            .why(verify_jwt(token(json!({"plan": "a\u{0}b", "iat": 253_402_300_000_i64, "exp": 253_402_300_799_i64}))))
+            .await,
+        Reason::ClaimTypeInvalid
+    );
+}
