@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::application::Application;
 use crate::attributes::{Attributes, Origin, Rule};
-use crate::identity::{Company, Field, Identity};
-use crate::profile::{CompanyField, CompanyFormat, JwtFormat};
+use crate::identity::{Company, CompanyField, Field, Identity};
+use crate::profile::{CompanyFormat, JwtFormat};
 use crate::refusal::{Reason, Refusal, Refused, Violation};
 
 /// What is wrong with a request, all of it.
@@ -61,17 +61,11 @@ pub fn admit(application: &Application, format: &JwtFormat, identity: &Identity)
 }
 
 fn company(found: &mut Found, place: &str, company: &Company, format: &CompanyFormat, declared: &Attributes) {
-    let has = |field: CompanyField| match field {
-        CompanyField::Id => true,
-        CompanyField::Name => company.name.is_some(),
-        CompanyField::MonthlySpend => company.monthly_spend.is_some(),
-        CompanyField::CreatedAt => company.created_at.is_some(),
-    };
     for field in [CompanyField::Name, CompanyField::MonthlySpend, CompanyField::CreatedAt] {
         let place = format!("{place}.{}", field.name());
-        if has(field) && !format.claims.contains_key(&field) {
+        if company.has(field) && !format.claims.contains_key(&field) {
             found.add(Reason::RequestInvalid, place, "this application's profile has no claim for it");
-        } else if !has(field) && format.require.contains(&field) {
+        } else if !company.has(field) && format.require.contains(&field) {
             found.add(Reason::ClaimMissing, place, "the profile requires it");
         }
     }

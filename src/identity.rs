@@ -147,6 +147,46 @@ impl Identity {
     }
 }
 
+/// The neutral fields of a company.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum CompanyField {
+    Id,
+    Name,
+    MonthlySpend,
+    CreatedAt,
+}
+
+impl CompanyField {
+    /// Every field.
+    pub const ALL: [Self; 4] = [Self::Id, Self::Name, Self::MonthlySpend, Self::CreatedAt];
+
+    /// The neutral name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Name => "name",
+            Self::MonthlySpend => "monthly_spend",
+            Self::CreatedAt => "created_at",
+        }
+    }
+}
+
+impl Company {
+    /// Whether the field is there.
+    #[must_use]
+    pub const fn has(&self, field: CompanyField) -> bool {
+        match field {
+            CompanyField::Id => !self.id.is_empty(),
+            CompanyField::Name => self.name.is_some(),
+            CompanyField::MonthlySpend => self.monthly_spend.is_some(),
+            CompanyField::CreatedAt => self.created_at.is_some(),
+        }
+    }
+}
+
 /// The kinds of identifiers. `hashed` on the wire, and in a profile's order of a hash, names one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

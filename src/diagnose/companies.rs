@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use super::claims::{at, attribute_fault, kind_of, time_fault};
 use super::judged::{Judged, Mistake, count};
 use super::{Case, spelling};
-use crate::identity::Field;
+use crate::identity::{CompanyField, Field};
 use crate::json;
 use crate::limits;
-use crate::profile::{CompanyField, CompanyFormat, JwtFormat};
+use crate::profile::{CompanyFormat, JwtFormat};
 use crate::refusal::{Reason, Refused};
 
 pub(super) fn judge(case: &Case<'_>, format: &JwtFormat, claims: &Map<String, Value>) -> Judged {

@@ -4,8 +4,8 @@
 use serde_json::{Map, Value};
 
 use super::Case;
-use crate::identity::Field;
-use crate::profile::{CompanyField, JwtFormat};
+use crate::identity::{CompanyField, Field};
+use crate::profile::JwtFormat;
 
 /// Other names of a field, the likelier first.
 const FIELDS: [(Field, &[&str]); 7] = [

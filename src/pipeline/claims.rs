@@ -6,7 +6,7 @@ use time::UtcDateTime;
 use crate::application::Application;
 use crate::attributes::{Attributes, Origin};
 use crate::identity::{Company, Field, Identity};
-use crate::profile::{CompanyField, TimeFormat};
+use crate::profile::TimeFormat;
 use crate::{json, limits};
 
 /// Copies a claim from one identity to another. Whether it was there.
@@ -81,14 +81,7 @@ fn company(application: &Application, origin: &Origin, value: &Value) -> Option<
         }
     }
     let required = application.profile.jwt.as_ref().and_then(|format| format.company.as_ref());
-    let complete = required.is_none_or(|format| {
-        format.require.iter().all(|field| match field {
-            CompanyField::Id => true,
-            CompanyField::Name => company.name.is_some(),
-            CompanyField::MonthlySpend => company.monthly_spend.is_some(),
-            CompanyField::CreatedAt => company.created_at.is_some(),
-        })
-    });
+    let complete = required.is_none_or(|format| format.require.iter().all(|field| company.has(*field)));
     let custom = declared.custom.iter().all(|(name, a)| !a.rule.required || company.attributes.contains_key(name));
     (complete && custom).then_some(company)
 }

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::{CompanyField, CompanyFormat, HashFormat, Invalid, JwtFormat, Path, Profile, REGISTERED};
-use crate::identity::{Field, SubjectKind};
+use super::{CompanyFormat, HashFormat, Invalid, JwtFormat, Path, Profile, REGISTERED};
+use crate::identity::{CompanyField, Field, SubjectKind};
 use crate::json;
 
 type Outcome = Result<(), Invalid>;

@@ -23,7 +23,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use self::read::Read;
-use crate::identity::{Field, SubjectKind};
+use crate::identity::{CompanyField, Field, SubjectKind};
 use crate::secret::KeyEncoding;
 use crate::token::algorithm::Algorithm;
 
@@ -182,33 +182,6 @@ pub struct CompanyFormat {
     /// The fields that must be there.
     #[serde(default)]
     pub require: BTreeSet<CompanyField>,
-}
-
-/// The neutral fields of a company.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum CompanyField {
-    Id,
-    Name,
-    MonthlySpend,
-    CreatedAt,
-}
-
-impl CompanyField {
-    /// Every field.
-    pub const ALL: [Self; 4] = [Self::Id, Self::Name, Self::MonthlySpend, Self::CreatedAt];
-
-    /// The neutral name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Id => "id",
-            Self::Name => "name",
-            Self::MonthlySpend => "monthly_spend",
-            Self::CreatedAt => "created_at",
-        }
-    }
 }
 
 /// Whether the header names its key.

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 use time::format_description::well_known::{Iso8601, Rfc3339};
 use time::{Date, Duration, OffsetDateTime, PrimitiveDateTime, UtcDateTime};
 
-use super::{CompanyField, CompanyFormat, JwtFormat, Path, TimeFormat};
+use super::{CompanyFormat, JwtFormat, Path, TimeFormat};
 use crate::attributes::Attributes;
-use crate::identity::{Company, Field, Identity};
+use crate::identity::{Company, CompanyField, Field, Identity};
 use crate::refusal::{Reason, Refused};
 use crate::{json, limits};
 
@@ -167,13 +167,7 @@ impl CompanyFormat {
             return Err(missing(name_of(CompanyField::Id)));
         }
         for field in &self.require {
-            let there = match field {
-                CompanyField::Id => true,
-                CompanyField::Name => company.name.is_some(),
-                CompanyField::MonthlySpend => company.monthly_spend.is_some(),
-                CompanyField::CreatedAt => company.created_at.is_some(),
-            };
-            if !there {
+            if !company.has(*field) {
                 return Err(missing(name_of(*field)));
             }
         }

@@ -5,8 +5,8 @@ use time::UtcDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
-use super::{CompanyField, CompanyFormat, JwtFormat, TimeFormat};
-use crate::identity::{Company, Field, Identity};
+use super::{CompanyFormat, JwtFormat, TimeFormat};
+use crate::identity::{Company, CompanyField, Field, Identity};
 
 /// ISO 8601 with three fractional digits, as JavaScript's `Date` writes it.
 const ISO_8601: StaticFormatDescription =

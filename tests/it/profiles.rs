@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use countersign::admission::{admit, complete};
 use countersign::attributes::{Attribute, Attributes, Kind, Origin, Rule};
-use countersign::identity::{Company, Field, Identity, SubjectKind};
-use countersign::profile::{CompanyField, HashFormat, JwtFormat, Profile};
+use countersign::identity::{Company, CompanyField, Field, Identity, SubjectKind};
+use countersign::profile::{HashFormat, JwtFormat, Profile};
 use countersign::refusal::{Reason, Refusal, Refused};
 use countersign::secret::Secret;
 use countersign::token::algorithm::Algorithm;
