@@ -427,3 +427,10 @@ fn certificates_that_do_not_belong_together_are_a_problem_before_anything_listen
         assert!(ended.status == 1 && ended.remarks.contains("server.tls"), "{cert} {key}: {ended:?}");
     }
 }
+
+#[test]
+fn a_signal_on_the_first_line_already_ends_it_in_order() {
+    for _ in 0..5 {
+        assert_eq!(Server::dev().terminate(), Some(0));
+    }
+}

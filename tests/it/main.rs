@@ -18,6 +18,7 @@ mod architecture;
 mod callers;
 mod cli;
 mod config;
+mod diagnose;
 mod differential;
 mod documents;
 mod exchange;

@@ -44,6 +44,13 @@ impl Server {
         }
     }
 
+    /// Asks it to end (SIGTERM), and says with which status it did.
+    pub fn terminate(mut self) -> Option<i32> {
+        let asked = Command::new("sh").args(["-c", &format!("kill {}", self.child.id())]).status().unwrap();
+        assert!(asked.success());
+        self.child.wait().unwrap().code()
+    }
+
     /// Runs a client command against it.
     pub fn run(&self, arguments: &[&str]) -> Ended {
         self.fed("", arguments)
