@@ -157,3 +157,25 @@ async fn a_session_begins_at_the_latest_now() {
     let exchanged = signed(&mut server, of_jwt(token(json!({"countersign": undated, "iat": NOW - 100})))).await;
     assert_eq!(claims(&exchanged.token)["countersign"], json!({"from": "hash", "first": NOW - 100}));
 }
+
+#[tokio::test]
+async fn the_audience_that_is_asked_for_is_the_new_tokens() {
+    let setup = Setup::default()
+        .and("[applications.\"acme/feedback\".exchange]\njwt = true\n")
+        .and("[applications.\"acme/feedback\".tokens]\naudiences = [\"web\", \"api\"]\n");
+    let mut server = setup.start().await;
+    let old = token(json!({"aud": "web"}));
+    let narrowed = proto::ExchangeRequest { audience: "api".to_owned(), ..of_jwt(&old) };
+    assert_eq!(claims(&signed(&mut server, narrowed).await.token)["aud"], "api");
+    let unknown = proto::ExchangeRequest { audience: "x".to_owned(), ..of_jwt(&old) };
+    assert_eq!(error(&server.exchange(unknown).await.unwrap_err()).2, ["audience"]);
+}
+
+#[tokio::test]
+async fn an_exchanged_jwt_turns_the_ratchet_as_a_verified_one_does() {
+    let policy = "ratchet = { scope = \"subject\", grace_secs = 0, on_store_error = \"refuse\" }";
+    let setup = Setup::default().policy(policy).and("[applications.\"acme/feedback\".exchange]\njwt = true\n");
+    let mut server = setup.start().await;
+    signed(&mut server, of_jwt(token(json!({})))).await;
+    assert_eq!(why(&mut server, of_hash("123456")).await, Reason::HashSuperseded);
+}

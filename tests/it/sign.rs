@@ -346,3 +346,16 @@ async fn requests_that_say_a_thing_twice_or_not_at_all_are_refused_by_field() {
     let refused = server.verify(proto::VerifyRequest { legacy: unknown, ..verify_hash("1", "x") }).await.unwrap_err();
     assert_eq!(error(&refused).2, ["legacy.hashed"]);
 }
+
+#[tokio::test]
+async fn a_profile_that_takes_one_identifier_takes_no_two() {
+    let iterable = Setup::default().replace("\"featurebase\"", "\"iterable\"");
+    let legacy = iterable.config.find("[applications.\"acme/feedback\".keys.iv]").unwrap();
+    let mut server = Setup { config: iterable.config[..legacy].to_owned(), ..iterable }.start().await;
+    let both = proto::Identity { email: "user@example.com".to_owned(), ..user("1") };
+    let mut fields = error(&server.sign(sign_for(both)).await.unwrap_err()).2;
+    fields.sort();
+    assert_eq!(fields, ["identity.email", "identity.user_id"]);
+    let signed = server.sign(sign_for(user("1"))).await.unwrap();
+    assert!(signed.notices.is_empty(), "one identifier is all that this profile takes");
+}
