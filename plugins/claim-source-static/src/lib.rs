@@ -1,118 +1,215 @@
-//! Claims written into the configuration: the same for everybody, or by user id or e-mail address.
+//! Claims that are written down: in the configuration, or in a JSON, TOML or CSV file that is read again when it changes.
+//! The same for everybody, or by user id or e-mail address.
+//!
+//! It asks nobody, so it is as good as what was written. It keeps no old version of a file: what a fault of the file
+//! leads to is the operator's choice (`on_error`).
 
-use std::collections::BTreeMap;
+mod file;
+mod format;
+mod tables;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use countersign_claim_source::{Answer, Ask, ClaimSource, ConfigProblem, OpenError, SourceKind};
+use countersign_claim_source::{Answer, Ask, Check, ClaimSource, OpenError, SourceKind};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+
+use self::file::File;
+use self::format::Format;
+use self::tables::{Claims, Table, Tables};
 
 /// `kind = "static"`
 #[derive(Clone, Copy, Debug)]
 pub struct Static;
 
 /// `[sources.<name>.config]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What everybody has.
-    claims: Map<String, Value>,
-    /// What this user id has, in place of what everybody has.
-    by_user_id: BTreeMap<String, Map<String, Value>>,
-    /// What this e-mail address has, where the user id says nothing.
-    by_email: BTreeMap<String, Map<String, Value>>,
+    claims: Claims,
+    /// What this user id has. It goes before `by_email`.
+    by_user_id: Table,
+    /// What this email address has, exactly as written. It goes before `claims`.
+    by_email: Table,
+    /// A file with more of them: `.json` and `.toml` have the same three tables, `.csv` has one row for each user. It is
+    /// read again when it changes, and must be there when the server starts.
+    file: Option<PathBuf>,
+    /// The columns of a CSV file whose cells are JSON, as numbers and lists are. Every other cell is text.
+    json_columns: Vec<String>,
+}
+
+/// A configuration in which nothing is wrong.
+#[derive(Debug)]
+pub struct Checked {
+    own: Tables,
+    file: Option<(PathBuf, Format)>,
 }
 
 #[async_trait]
 impl SourceKind for Static {
     const NAME: &'static str = "static";
     type Config = Config;
+    type Checked = Checked;
 
-    fn validate(config: &Config, sets: &[String]) -> Vec<ConfigProblem> {
-        let undeclared = |table: &str, claims: &Map<String, Value>| {
-            let unknown = claims.keys().any(|name| !sets.contains(name));
-            unknown.then(|| ConfigProblem {
-                key: table.to_owned(),
-                wrong: "has a claim that the source does not say it sets".to_owned(),
-                right: "add the claim to `sets`, or remove it".to_owned(),
-            })
-        };
-        let tables = [("by_user_id", &config.by_user_id), ("by_email", &config.by_email)];
-        let mut problems: Vec<_> = undeclared("claims", &config.claims).into_iter().collect();
-        problems.extend(
-            tables.into_iter().filter_map(|(name, table)| table.values().find_map(|claims| undeclared(name, claims))),
-        );
-        if config.claims.is_empty() && tables.iter().all(|(_, table)| table.is_empty()) {
-            problems.push(ConfigProblem {
-                key: "claims".to_owned(),
-                wrong: "is empty, and so are by_user_id and by_email".to_owned(),
-                right: "claims = { plan = \"Free\" }".to_owned(),
-            });
+    fn check(config: Config, check: &Check<'_>) -> Option<Checked> {
+        let has_file = config.file.is_some();
+        let own = Tables { claims: config.claims, by_user_id: config.by_user_id, by_email: config.by_email };
+        for (key, claims) in own.named() {
+            check.undeclared(key, claims);
         }
-        problems
+        check.undeclared("json_columns", config.json_columns.iter());
+        if own == Tables::default() && !has_file {
+            check.problem(
+                "claims",
+                "is empty, and so are by_user_id, by_email and file",
+                "claims = { plan = \"Free\" }",
+            );
+        }
+        // A file may come to hold either table later.
+        if has_file || !own.by_user_id.is_empty() {
+            check.asks_with("user_id");
+        }
+        if has_file || !own.by_email.is_empty() {
+            check.asks_with("email");
+        }
+        let file = file(config.file, config.json_columns, check);
+        Some(Checked { own, file })
     }
 
-    async fn open(config: Config) -> Result<Arc<dyn ClaimSource>, OpenError> {
-        Ok(Arc::new(Open(config)))
+    async fn open(checked: Checked) -> Result<Arc<dyn ClaimSource>, OpenError> {
+        let file = match checked.file {
+            Some((path, format)) => Some(File::open(path, format).await?),
+            None => None,
+        };
+        Ok(Arc::new(Open { own: checked.own, file }))
     }
 }
 
-#[derive(Debug)]
-struct Open(Config);
+/// The file and how to read it. It is read here once, so that what is wrong with it is found with the rest.
+fn file(path: Option<PathBuf>, json_columns: Vec<String>, check: &Check<'_>) -> Option<(PathBuf, Format)> {
+    let extension = path.as_ref().and_then(|path| path.extension()?.to_str());
+    if !json_columns.is_empty() && extension != Some("csv") {
+        check.problem("json_columns", "is there without a CSV file", "remove it, or name a .csv file");
+    }
+    let Some(format) = Format::new(extension, check.sets(), json_columns) else {
+        if path.is_some() {
+            check.problem("file", "has a name that does not say what it is", "end it in .json, .toml or .csv");
+        }
+        return None;
+    };
+    let path = path?;
+    if let Err(why) = format.read(&check.file("file", &path)?) {
+        check.problem("file", why.to_string(), "mend the file, or name another");
+    }
+    Some((path, format))
+}
+
+struct Open {
+    own: Tables,
+    file: Option<Arc<File>>,
+}
 
 #[async_trait]
 impl ClaimSource for Open {
     async fn claims(&self, ask: &Ask) -> Answer {
-        let own = |table: &'_ BTreeMap<String, Map<String, Value>>, key: &Option<String>| {
-            key.as_ref().and_then(|key| table.get(key)).cloned().unwrap_or_default()
-        };
-        let mut claims = self.0.claims.clone();
-        claims.extend(own(&self.0.by_email, &ask.email));
-        claims.extend(own(&self.0.by_user_id, &ask.user_id));
-        claims.retain(|name, _| ask.wanted.contains(name));
-        if claims.is_empty() { Answer::NotFound } else { Answer::Found { claims, fresh_for: None } }
+        match &self.file {
+            None => tables::answer(&[&self.own], ask),
+            Some(file) => match file.tables().await {
+                Ok(tables) => tables::answer(&[&self.own, &tables], ask),
+                Err(fault) => fault.answer(),
+            },
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::collections::BTreeSet;
+
+    use countersign_claim_source::conformance::{self, TestSecrets};
+    use serde_json::{Value, json};
 
     use super::*;
 
-    #[tokio::test]
-    async fn the_user_id_goes_before_the_email_before_everybody() {
-        let config: Config = serde_json::from_value(json!({
-            "claims": {"plan": "Free", "title": "Member"},
-            "by_user_id": {"u1": {"plan": "Gold"}},
-            "by_email": {"a@b.example": {"plan": "Silver", "title": "Friend"}},
-        }))
-        .expect("a configuration");
-        let source = Static::open(config).await.expect("no IO");
-        let ask = |user_id: Option<&str>, email: Option<&str>, wanted: &[&str]| Ask {
-            application: "demo".to_owned(),
-            user_id: user_id.map(str::to_owned),
-            email: email.map(str::to_owned),
-            wanted: wanted.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        let found =
-            |claims: Value| Answer::Found { claims: claims.as_object().cloned().unwrap_or_default(), fresh_for: None };
-        let both = ask(Some("u1"), Some("a@b.example"), &["plan", "title"]);
-        assert_eq!(source.claims(&both).await, found(json!({"plan": "Gold", "title": "Friend"})));
-        assert_eq!(source.claims(&ask(None, None, &["plan"])).await, found(json!({"plan": "Free"})));
-        assert_eq!(source.claims(&ask(None, None, &["other"])).await, Answer::NotFound);
+    fn wrong_keys(config: Value, sets: &[&str]) -> Vec<String> {
+        let problems = conformance::check::<Static>(config, sets, &[]).err().unwrap_or_default();
+        problems.into_iter().map(|problem| problem.key).collect()
+    }
+
+    /// A file of this name and content in a folder of its own.
+    fn written(name: &str, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        (folder, path)
     }
 
     #[test]
-    fn what_it_sets_is_declared() {
-        let config = Config {
-            by_email: [("a@b.example".to_owned(), Map::from_iter([("plan".to_owned(), json!(1))]))].into(),
-            ..Config::default()
-        };
-        let keys = |problems: Vec<ConfigProblem>| problems.into_iter().map(|p| p.key).collect::<Vec<_>>();
-        assert_eq!(keys(Static::validate(&config, &[])), ["by_email"]);
-        assert!(Static::validate(&config, &["plan".to_owned()]).is_empty());
-        assert_eq!(keys(Static::validate(&Config::default(), &[])), ["claims"]);
+    fn every_claim_is_one_that_the_source_says_it_sets() {
+        let by = json!({"x": {"plan": "Gold"}});
+        for (config, key) in [
+            (json!({"claims": {"plan": 1}}), "claims"),
+            (json!({"by_user_id": by}), "by_user_id"),
+            (json!({"by_email": by}), "by_email"),
+        ] {
+            assert_eq!(wrong_keys(config.clone(), &["title"]), [key]);
+            assert!(wrong_keys(config, &["plan"]).is_empty());
+        }
+        let all = json!({"claims": {"plan": 1}, "by_user_id": by, "by_email": by});
+        assert_eq!(wrong_keys(all, &[]), ["claims", "by_user_id", "by_email"]);
+        let (_folder, path) = written("claims.json", br#"{"claims": {"plan": 1}}"#);
+        assert_eq!(wrong_keys(json!({"file": path}), &["title"]), ["file"]);
+        assert!(wrong_keys(json!({"file": path}), &["plan"]).is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_found_when_the_configuration_is_loaded() {
+        let (_folder, text) = written("claims.txt", b"{}");
+        let (_folder, broken) = written("claims.json", b"{");
+        let (_folder, whole) = written("claims.json", b"{}");
+        for (config, keys) in [
+            (json!({}), vec!["claims"]),
+            (json!({"file": text}), vec!["file"]),
+            (json!({"file": broken}), vec!["file"]),
+            (json!({"file": "/no/such/claims.json"}), vec!["file"]),
+            (json!({"file": whole, "json_columns": ["plan"]}), vec!["json_columns"]),
+            (json!({"claims": {"plan": 1}, "json_columns": ["plan"]}), vec!["json_columns"]),
+            (json!({"claims": {"other": 1}, "file": broken}), vec!["claims", "file"]),
+        ] {
+            assert_eq!(wrong_keys(config.clone(), &["plan"]), keys, "{config}");
+        }
+        let (_folder, csv) = written("claims.csv", b"user_id,plan\n");
+        assert_eq!(wrong_keys(json!({"file": csv, "json_columns": ["seats"]}), &["plan"]), ["json_columns"]);
+        assert!(conformance::check::<Static>(json!({"clams": {}}), &[], &[]).is_err(), "a key that is not known");
+    }
+
+    #[test]
+    fn the_host_is_told_what_the_source_asks_with() {
+        let by = json!({"x": {"plan": "Gold"}});
+        let (_folder, path) = written("claims.json", b"{}");
+        for (config, names) in [
+            (json!({"claims": {"plan": 1}}), vec![]),
+            (json!({"by_user_id": by}), vec!["user_id"]),
+            (json!({"by_email": by}), vec!["email"]),
+            (json!({"file": path}), vec!["email", "user_id"]),
+        ] {
+            let (sets, secrets) = (["plan".to_owned()], TestSecrets::default());
+            let check = Check::new(&sets, &[], &secrets);
+            assert!(Static::check(serde_json::from_value(config).expect("a configuration"), &check).is_some());
+            let (_, used) = check.into_parts();
+            assert_eq!(used, names.into_iter().map(str::to_owned).collect::<BTreeSet<_>>());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_there_when_the_source_is_opened_is_an_error() {
+        let (folder, path) = written("claims.json", b"{}");
+        let checked = conformance::check::<Static>(json!({"file": path}), &["plan"], &[]).expect("no problem");
+        drop(folder);
+        let error = Static::open(checked).await.err();
+        assert_eq!(error, Some(OpenError("the file is not there".to_owned())));
     }
 }
