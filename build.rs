@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const PROTOS: [&str; 1] = ["countersign/v1/authority.proto"];
+const PROTOS: [&str; 2] = ["countersign/v1/authority.proto", "countersign/admin/v1/sources.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");

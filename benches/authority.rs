@@ -12,13 +12,16 @@ use countersign::caller::Caller;
 use countersign::clock::Fixed;
 use countersign::config::{self, World, dev};
 use countersign::identity::{Company, Identity};
+use countersign::observe::Metrics;
 use countersign::order::{HashOrder, LegacyProof, SignOrder, VerifyOrder};
 use countersign::pipeline::registry::KINDS;
+use countersign::serve::pipeline;
 use countersign::store::Memory;
 use criterion::{Criterion, criterion_group, criterion_main};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Map, Value, json};
 use time::UtcDateTime;
+use tokio_util::task::TaskTracker;
 
 const JWT_SECRET: &str = "benchmark-jwt-secret-0123456789abcdef";
 const IV_SECRET: &str = "benchmark-iv-secret-0123456789abcdef";
@@ -30,8 +33,10 @@ fn authority(runtime: &tokio::runtime::Runtime) -> Authority {
     let now = UtcDateTime::from_unix_timestamp(1_780_272_000).unwrap();
     let world = World { env: &env, now, kinds: KINDS, dev: true };
     let settings = config::parse("benchmark", dev::CONFIGURATION, world).unwrap();
-    let (_, _, snapshot) = runtime.block_on(settings.open()).unwrap();
-    Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()))
+    let metrics = Arc::new(Metrics::default());
+    let pipeline = runtime.block_on(pipeline(&settings, &TaskTracker::new())).unwrap();
+    let (_, _, snapshot) = runtime.block_on(settings.open(&metrics)).unwrap();
+    Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()), pipeline, metrics)
 }
 
 fn guide() -> Identity {

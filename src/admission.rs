@@ -9,6 +9,7 @@ use crate::attributes::{Attributes, Origin, Rule};
 use crate::identity::{Company, CompanyField, Field, Identity};
 use crate::profile::{CompanyFormat, JwtFormat};
 use crate::refusal::{Reason, Refusal, Refused, Violation};
+use crate::schema::Breach;
 
 /// What is wrong with a request, all of it.
 #[derive(Debug, Default)]
@@ -155,8 +156,54 @@ fn writable(application: &Application, format: &JwtFormat, identity: &Identity) 
     Ok(())
 }
 
+/// Refuses claims that the application's own schema does not take. Like everything that is wrong with a claim: the
+/// request's fault where only the caller can have given it, else the source's.
+pub fn conforms(application: &Application, format: &JwtFormat, claims: &Map<String, Value>) -> Result<(), Refusal> {
+    let Some(schema) = &application.schema else { return Ok(()) };
+    let mut violations = Vec::new();
+    for breach in schema.breaches(claims) {
+        let (claim, keyword) = match breach {
+            Breach::Missing(claim) => (claim, None),
+            Breach::Wrong(claim, keyword) => (claim, Some(keyword)),
+        };
+        let neutral = neutral_name(application, format, &claim);
+        let rule = application.users.rules().find(|(name, _)| Some(*name) == neutral.as_deref()).map(|(_, rule)| rule);
+        let place = match &neutral {
+            Some(name) if Field::named(name).is_some() => format!("identity.{name}"),
+            Some(name) => format!("identity.attributes.{name}"),
+            None => "identity".to_owned(),
+        };
+        match (keyword, rule.is_some_and(|rule| !gives_alone(rule))) {
+            (None, _) => {
+                return Err(missing(&claim, vec![place], rule.into_iter().flat_map(|r| r.from.clone()).collect()));
+            }
+            (Some(_), true) => return Err(Refusal::SourceFailed(Reason::SourceMalformed)),
+            (Some(keyword), false) => {
+                let description = format!("the application's claim schema refuses it ({keyword})");
+                violations.push(Violation::new(place, description));
+            }
+        }
+    }
+    if violations.is_empty() { Ok(()) } else { Err(Refusal::Invalid(Reason::ClaimTypeInvalid, violations)) }
+}
+
+/// What a member of the payload is in neutral form.
+fn neutral_name(application: &Application, format: &JwtFormat, claim: &str) -> Option<String> {
+    let lies_in =
+        |written: &str| written == claim || written.strip_prefix(claim).is_some_and(|rest| rest.starts_with('.'));
+    let field = Field::ALL.into_iter().find(|f| format.claims.contains_key(f) && lies_in(&format.claim_name(*f)));
+    let custom = || application.users.custom.keys().find(|name| lies_in(&format.attribute_name(name)));
+    field.map(|field| field.name().to_owned()).or_else(|| custom().cloned())
+}
+
+/// Whether nobody but the caller can have given it.
+fn gives_alone(rule: &Rule) -> bool {
+    rule.from.iter().all(|origin| *origin == Origin::Caller) && !rule.from.is_empty()
+}
+
 fn missing(claim: &str, places: Vec<String>, from: BTreeSet<Origin>) -> Refusal {
-    if from.into_iter().any(|origin| origin != Origin::Caller) {
+    // A computed claim has no origin at all.
+    if from.is_empty() || from.into_iter().any(|origin| origin != Origin::Caller) {
         return Refusal::Precondition(Refused::claim(Reason::ClaimMissing, claim));
     }
     let description = if places.len() > 1 { "at least one of these is required" } else { "it is required" };

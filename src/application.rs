@@ -11,9 +11,10 @@ use crate::attributes::Attributes;
 use crate::caller::Caller;
 use crate::identity::{Identity, Privileged};
 use crate::notice::{Notice, NoticeCode};
-use crate::pipeline::Source;
+use crate::pipeline::{Plan, Sources};
 use crate::profile::{HashFormat, JwtFormat, Profile};
 use crate::refusal::{Reason, Refusal, Refused};
+use crate::schema::Schema;
 use crate::token::jwt::Expected;
 use crate::token::keys::{JwtKey, Keys, LegacyKey, Validity};
 
@@ -42,6 +43,10 @@ pub struct Application {
     pub privileged: Privileged,
     /// How long all claim sources together may take.
     pub budget: std::time::Duration,
+    /// What is asked of which source, and in which order.
+    pub plan: Plan,
+    /// What the claims of a token have to conform to.
+    pub schema: Option<Schema>,
 }
 
 /// What may be exchanged.
@@ -95,7 +100,7 @@ pub struct Snapshot {
     /// By name.
     pub applications: BTreeMap<String, Arc<Application>>,
     /// Opened claim sources by name.
-    pub sources: BTreeMap<String, Source>,
+    pub sources: Sources,
 }
 
 impl Snapshot {

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use time::format_description::well_known::{Iso8601, Rfc3339};
 use time::{Date, UtcDateTime};
 
+use countersign_claim_source::Path;
+
+use crate::expression::Expression;
 use crate::identity::Field;
 use crate::{json, limits};
 
@@ -17,6 +20,38 @@ pub struct Attributes {
     pub custom: BTreeMap<String, Attribute>,
     /// What was written about neutral fields other than the user id; those that were not behave as [`Rule::default`].
     pub fields: BTreeMap<Field, Rule>,
+    /// How values become what they are, by neutral name; those that nothing was written about come as they are.
+    pub shapes: BTreeMap<String, Shape>,
+}
+
+/// How the value of an attribute or neutral field is made of what the origins give.
+#[derive(Clone, Debug, Default)]
+pub struct Shape {
+    /// What sources call it, where that is another name.
+    pub rename: Option<String>,
+    /// What of the source's value is meant.
+    pub pick: Option<Path>,
+    /// What it is where no origin has it.
+    pub default: Option<Value>,
+    /// What it is computed by, in place of origins.
+    pub value: Option<Expression>,
+    /// What has to be known before any origin is asked.
+    pub needs: Vec<String>,
+}
+
+impl Shape {
+    /// What sources call the claim.
+    #[must_use]
+    pub fn sources_name<'n>(&'n self, claim: &'n str) -> &'n str {
+        self.rename.as_deref().unwrap_or(claim)
+    }
+
+    /// The claim's value, of what a source gives.
+    #[must_use]
+    pub fn take(&self, claim: &str, given: &Map<String, Value>) -> Option<Value> {
+        let value = given.get(self.sources_name(claim)).filter(|value| !value.is_null())?;
+        self.pick.as_ref().map_or_else(|| Some(value.clone()), |path| path.find(value))
+    }
 }
 
 /// One custom attribute.
@@ -132,6 +167,20 @@ impl Attributes {
     pub fn rule(&self, field: Field) -> &Rule {
         static UNWRITTEN: LazyLock<Rule> = LazyLock::new(Rule::default);
         self.fields.get(&field).unwrap_or(&UNWRITTEN)
+    }
+
+    /// How a value is made; as it comes, where nothing was written.
+    #[must_use]
+    pub fn shape(&self, claim: &str) -> &Shape {
+        static UNWRITTEN: LazyLock<Shape> = LazyLock::new(Shape::default);
+        self.shapes.get(claim).unwrap_or(&UNWRITTEN)
+    }
+
+    /// Every neutral field but the user id, then every custom attribute, with its rule.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, &Rule)> {
+        let fields = Field::ALL.into_iter().filter(|field| *field != Field::UserId);
+        let fields = fields.map(|field| (field.name(), self.rule(field)));
+        fields.chain(self.custom.iter().map(|(name, attribute)| (name.as_str(), &attribute.rule)))
     }
 
     /// What is wrong with an attribute's name or value whatever its type: the limit that it breaks.

@@ -18,12 +18,12 @@ use crate::hearing::Hearing;
 use crate::identity::{Identity, Subject};
 use crate::mint::{self, Grant};
 use crate::notice::{Notice, NoticeCode};
-use crate::observe::events;
+use crate::observe::{Metrics, events};
 use crate::order::{
-    Accepted, DiagnoseOrder, Diagnosis, ExchangeOrder, HashOrder, Hashed, LegacyProof, Outcome, Proof, Proven,
-    SignOrder, Signed, VerifyOrder, notable,
+    Accepted, DiagnoseOrder, Diagnosis, ExchangeOrder, HashOrder, Hashed, InvalidateOrder, LegacyProof, Outcome, Proof,
+    Proven, SignOrder, Signed, VerifyOrder, notable,
 };
-use crate::pipeline::{self, Base};
+use crate::pipeline::{Base, Pipeline};
 use crate::refusal::{Reason, Refusal, Refused};
 use crate::split::split;
 use crate::store::Facts;
@@ -34,6 +34,8 @@ pub struct Authority {
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
     facts: Arc<dyn Facts>,
+    pipeline: Pipeline,
+    metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Authority {
@@ -44,13 +46,31 @@ impl fmt::Debug for Authority {
 
 impl Authority {
     /// An authority over a configuration.
-    pub fn new(clock: Arc<dyn Clock>, snapshot: Snapshot, facts: Arc<dyn Facts>) -> Self {
-        Self { clock, snapshot: ArcSwap::from_pointee(snapshot), facts }
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        snapshot: Snapshot,
+        facts: Arc<dyn Facts>,
+        pipeline: Pipeline,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { clock, snapshot: ArcSwap::from_pointee(snapshot), facts, pipeline, metrics }
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// The configuration and the instant of this moment, for those that only look.
     pub fn present(&self) -> (Arc<Snapshot>, UtcDateTime) {
         (self.snapshot.load_full(), self.clock.now())
+    }
+
+    /// Writes a decision down. The application's name is told only where it is one of the caller's own.
+    pub fn decided(&self, rpc: &'static str, caller: &Caller, name: &str, key: &str, reason: Option<Reason>) {
+        let snapshot = self.snapshot.load();
+        let application = snapshot.application_for(caller, name).map_or("", |application| application.name.as_str());
+        events::Decided { rpc, caller: &caller.name, application, key, reason }.emit(&self.metrics);
     }
 
     /// Assembles a user's claims and signs them.
@@ -62,11 +82,12 @@ impl Authority {
         admission::admit(application, format, &order.identity)?;
         let grant = Grant::of(application, order.ttl, &order.audience, now)?;
         let base = Base::Asserted(&order.identity);
-        let assembled = pipeline::assemble(application, &snapshot.sources, base).await?;
+        let pipeline = &self.pipeline;
+        let assembled = pipeline.assemble(application, &snapshot.sources, base, now, order.deadline).await?;
         // Again, on the identifiers that will stand in the token: a source may have brought one.
         application.refuse_privileged(&assembled.identity).map_err(|_verdict| Refusal::Privileged)?;
         admission::complete(application, format, &assembled.identity)?;
-        let token = mint::mint(format, key, &assembled.identity, &grant, None)?;
+        let token = mint::mint(application, format, key, &assembled.identity, &grant, None)?;
         let mut notices = assembled.notices;
         notable(&mut notices, key_notices(key.is_weak(), key.validity, now));
         notable(&mut notices, mint::notices(format, &assembled.identity));
@@ -126,10 +147,11 @@ impl Authority {
         let exchanged = async {
             let proof = self.judge(&mut hearing, &credential).await?;
             let (provenance, grant) = mint::session(application, &proof, grant, now)?;
-            let assembled = pipeline::assemble(application, &snapshot.sources, Base::Proven(&proof.verified)).await?;
+            let (sources, base) = (&snapshot.sources, Base::Proven(&proof.verified));
+            let assembled = self.pipeline.assemble(application, sources, base, now, order.deadline).await?;
             application.refuse_privileged(&assembled.identity)?;
             admission::complete(application, format, &assembled.identity).map_err(Refusal::of_proven)?;
-            let minted = mint::mint(format, key, &assembled.identity, &grant, Some(provenance));
+            let minted = mint::mint(application, format, key, &assembled.identity, &grant, Some(provenance));
             let token = minted.map_err(Refusal::of_proven)?;
             self.remember(&hearing, &credential.client, &proof).await;
             Ok((token, assembled))
@@ -178,6 +200,15 @@ impl Authority {
             now,
         });
         Ok(Diagnosis { findings, verdict })
+    }
+
+    /// Drops what claim sources are remembered to have said about a subject, on every replica.
+    pub async fn invalidate(&self, caller: &Caller, order: &InvalidateOrder) -> Result<(), Refusal> {
+        let (snapshot, _) = self.present();
+        let application = &snapshot.application_for(caller, &order.application)?.name;
+        let told = self.pipeline.invalidate(application, &order.subject).await;
+        events::Invalidated { caller: &caller.name, application, told: told.is_ok() }.emit();
+        told.map_err(|_unreachable| Refusal::StoreUnavailable)
     }
 
     /// What Verify says, without a trace: nothing is consumed, counted or remembered.

@@ -201,6 +201,12 @@ impl SubjectKind {
     /// Both kinds.
     pub const ALL: [Self; 2] = [Self::UserId, Self::Email];
 
+    /// The kind of that neutral name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The field of an identity that holds it.
     #[must_use]
     pub const fn field(self) -> Field {

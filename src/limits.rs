@@ -30,3 +30,9 @@ pub const SUSPECTED_SECRET_BYTES: usize = 16 * 1024;
 pub const INTEGER: i64 = (1 << 53) - 1;
 /// The last second of the year 9999, the largest NumericDate that is taken.
 pub const NUMERIC_DATE: i64 = 253_402_300_799;
+/// Bytes of a claim schema.
+pub const SCHEMA_BYTES: usize = 256 * 1024;
+/// Bytes of what is kept of the answers of claim sources, all together.
+pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes that one kept answer takes besides its claims, about.
+pub const ENTRY_BYTES: usize = 512;

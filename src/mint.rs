@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 use time::{Duration, UtcDateTime};
 
+use crate::admission;
 use crate::application::Application;
 use crate::identity::{Field, Identity};
 use crate::limits;
@@ -98,6 +99,7 @@ pub fn session(
 
 /// Writes the claims and signs them.
 pub fn mint(
+    application: &Application,
     format: &JwtFormat,
     key: &JwtKey,
     identity: &Identity,
@@ -113,6 +115,7 @@ pub fn mint(
     if let Some(provenance) = provenance {
         claims.insert(format.provenance.clone(), provenance.write());
     }
+    admission::conforms(application, format, &claims)?;
     let claims = Value::Object(claims).to_string();
     if claims.len() > limits::CLAIMS_BYTES {
         return Err(Refusal::field("identity", format!("all claims: at most {} bytes as JSON", limits::CLAIMS_BYTES)));

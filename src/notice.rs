@@ -21,6 +21,8 @@ pub enum NoticeCode {
     CompanyNotBound,
     /// Only one of user id and e-mail was given.
     IdentifierMissing,
+    /// A claim came from the cache, past its freshness.
+    StaleClaims,
     /// A claim was left out because its source failed.
     ClaimOmitted,
     /// Undeclared attributes were dropped.
@@ -46,6 +48,7 @@ impl NoticeCode {
             Self::NoExpiry => "The token has no end.",
             Self::CompanyNotBound => "A company hash proves the company's id only, not that the user is a member.",
             Self::IdentifierMissing => "Only one of user id and email was given; give both where you have them.",
+            Self::StaleClaims => "A claim is older than it should be: its source did not say anything newer yet.",
             Self::ClaimOmitted => "A claim was left out because its source failed.",
             Self::AttributeUndeclared => "Attributes that the application does not declare were dropped.",
             Self::SourceUnavailable => "A claim source failed.",

@@ -1,10 +1,11 @@
 //! What is asked of the authority and what it answers, in neutral form: no protobuf here.
 
 use time::{Duration, UtcDateTime};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::diagnose::Finding;
-use crate::identity::{Identity, SubjectKind};
+use crate::identity::{Identity, Subject, SubjectKind};
 use crate::mint::{Minted, Provenance};
 use crate::notice::{Notice, NoticeCode};
 use crate::pipeline::ClaimOrigin;
@@ -24,6 +25,8 @@ pub struct SignOrder {
     pub ttl: Option<Duration>,
     /// One of the application's audiences; empty: all of them.
     pub audience: String,
+    /// Until when the caller waits for the answer.
+    pub deadline: Option<Instant>,
 }
 
 /// Asks for a verdict.
@@ -74,6 +77,17 @@ pub struct ExchangeOrder {
     pub credential: VerifyOrder,
     /// How long the new token lives.
     pub ttl: Option<Duration>,
+    /// Until when the caller waits for the answer.
+    pub deadline: Option<Instant>,
+}
+
+/// Asks to drop what claim sources are remembered to have said.
+#[derive(Clone, Debug)]
+pub struct InvalidateOrder {
+    /// The application's name.
+    pub application: String,
+    /// About whom.
+    pub subject: Subject,
 }
 
 /// A signed token and what is known of it.

@@ -29,6 +29,7 @@ pub(super) enum Command {
     Hash(Box<Hash>),
     Exchange(Box<Exchange>),
     Diagnose(Box<Diagnose>),
+    Invalidate(Box<Invalidate>),
     Completions(Completions),
 }
 
@@ -136,6 +137,20 @@ pub(super) struct Diagnose {
     pub(super) proof: Proof,
     #[command(flatten)]
     pub(super) who: Who,
+}
+
+/// Drops what claim sources are remembered to have said about a user, on every replica
+#[derive(Debug, Args)]
+#[command(after_help = help::INVALIDATE, group(ArgGroup::new("subject").required(true)))]
+pub(super) struct Invalidate {
+    /// The user id
+    #[arg(long, group = "subject")]
+    pub(super) user_id: Option<String>,
+    /// The e-mail address, exactly as it is sent
+    #[arg(long, group = "subject")]
+    pub(super) email: Option<String>,
+    #[command(flatten)]
+    pub(super) client: Client,
 }
 
 /// Prints the completions for a shell

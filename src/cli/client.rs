@@ -14,13 +14,17 @@ use tonic::{Request, Response, Status};
 use super::args::Connection;
 use super::input::Input;
 use super::trouble::Trouble;
+use crate::grpc::proto::admin::sources_client::SourcesClient;
 use crate::grpc::proto::token_authority_client::TokenAuthorityClient;
 
 /// The variable that holds the caller's token.
 const TOKEN: &str = "COUNTERSIGN_TOKEN";
 
 /// The client of the contract, with the caller's token in each request.
-pub(super) type Client = TokenAuthorityClient<InterceptedService<Channel, Bearer>>;
+pub(super) type Client = TokenAuthorityClient<Known>;
+
+/// The channel, with the caller's token in each request.
+type Known = InterceptedService<Channel, Bearer>;
 
 /// Puts the caller's token into each request.
 #[derive(Clone)]
@@ -38,6 +42,7 @@ impl tonic::service::Interceptor for Bearer {
 /// One connection, for one command.
 pub(super) struct Session {
     pub(super) client: Client,
+    channel: Known,
     server: String,
     with_token: bool,
     timeout: u32,
@@ -55,8 +60,14 @@ impl Session {
             .await
             .map_err(|_elapsed| Trouble::timeout(&server, connection.timeout))?
             .map_err(|error| Trouble::unreachable(&server, &error))?;
-        let client = Client::new(InterceptedService::new(channel, bearer));
-        Ok(Self { client, server, with_token, timeout: connection.timeout, deadline })
+        let channel = InterceptedService::new(channel, bearer);
+        let client = Client::new(channel.clone());
+        Ok(Self { client, channel, server, with_token, timeout: connection.timeout, deadline })
+    }
+
+    /// The client of the operators' service for sources.
+    pub(super) fn sources(&self) -> SourcesClient<Known> {
+        SourcesClient::new(self.channel.clone())
     }
 
     /// The answer to a call, if it comes in time.

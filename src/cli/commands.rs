@@ -111,6 +111,20 @@ pub(super) fn diagnose(args: &args::Diagnose) -> Result<Answer, Trouble> {
     })
 }
 
+pub(super) fn invalidate(args: &args::Invalidate) -> Result<Answer, Trouble> {
+    use proto::subject::Kind;
+    let (user_id, email) = (args.user_id.clone().map(Kind::UserId), args.email.clone().map(Kind::Email));
+    let request = proto::admin::InvalidateRequest {
+        application: args.client.application.clone(),
+        subject: Some(proto::Subject { kind: user_id.or(email) }),
+    };
+    run(async {
+        let session = Session::open(&args.client.connection, &mut Input::default()).await?;
+        let response = session.answer(session.sources().invalidate(request)).await?;
+        show::invalidated(&response, args.client.json)
+    })
+}
+
 fn label(client: &args::Client) -> String {
     client.client.clone().unwrap_or_default()
 }

@@ -82,6 +82,15 @@ COUNTERSIGN_TOKEN or --token-file makes you known to the server.
 
 Exit status: 0 nothing wrong, 1 problems found, 2 could not judge.";
 
+pub(super) const INVALIDATE: &str = "\
+Example:
+  countersign invalidate --application demo --user-id 123456
+
+The next token for the user asks every source again; tokens that were signed stay as they are. \
+The caller of COUNTERSIGN_TOKEN or --token-file needs the permission `admin`.
+
+Exit status: 0 dropped everywhere, 2 not: where the store is away it was dropped on the server that was asked alone.";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   countersign completions bash > /etc/bash_completion.d/countersign

@@ -27,7 +27,8 @@ fn of(full_name: &str, message: &impl Message) -> anyhow::Result<Value> {
 /// The message as JSON on one line: names as in the .proto files, fields with their defaults too, equal for equal
 /// messages.
 pub(super) fn line(name: &str, message: &impl Message) -> anyhow::Result<String> {
-    let value = of(&format!("countersign.v1.{name}"), message)?;
+    let full_name = if name.contains('.') { name.to_owned() } else { format!("countersign.v1.{name}") };
+    let value = of(&full_name, message)?;
     Ok(format!("{value}\n"))
 }
 

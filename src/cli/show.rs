@@ -91,6 +91,14 @@ const fn identifier(hashed: i32) -> &'static str {
     }
 }
 
+/// Nothing on standard output: there is nothing to hand on.
+pub(super) fn invalidated(response: &proto::admin::InvalidateResponse, as_json: bool) -> Result<Answer, Trouble> {
+    if as_json {
+        return Ok(Answer::done(json::line("countersign.admin.v1.InvalidateResponse", response)?, String::new()));
+    }
+    Ok(Answer::done(String::new(), "dropped: the next token for this user asks every source again\n".to_owned()))
+}
+
 /// The new token alone on standard output, or why there is none.
 pub(super) fn exchanged(response: &proto::ExchangeResponse, as_json: bool) -> Result<Answer, Trouble> {
     let Some(outcome) = &response.outcome else {

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use time::Duration;
 
-use super::reader::Table;
+use super::reader::{Table, plainly};
 use super::sources::Checked;
 use super::{World, acceptance, attributes, keys};
 use crate::application::{Application, Exchange};
+use crate::attributes::Attributes;
 use crate::caller::is_application_name;
-use crate::identity::Privileged;
+use crate::identity::{Field, Privileged};
 use crate::limits;
-use crate::pipeline::BUDGET;
+use crate::pipeline::{Circle, Plan};
 use crate::profile::{Presence, Profile};
+use crate::schema::Schema;
 use crate::token::jwt::Expected;
 use crate::token::times::Rules;
 
@@ -20,6 +22,8 @@ const DEFAULT_TTL_SECS: i64 = 3_600;
 const MAX_TTL_SECS: i64 = 86_400;
 const LEEWAY_SECS: i64 = 30;
 const MAX_SESSION_SECS: i64 = 86_400;
+/// How long all sources of a request may take together where the operator says nothing.
+const BUDGET: std::time::Duration = std::time::Duration::from_secs(1);
 /// Ten years: nobody means more.
 const LONGEST_SECS: i64 = 315_360_000;
 
@@ -41,7 +45,7 @@ pub(super) fn read(
                 table.table(below);
             }
             table.text("environment");
-            drop((privileged(&table), exchange(&table), acceptance::read(&table), budget(&table)));
+            drop((privileged(&table), exchange(&table), acceptance::read(&table), claims(&table)));
             table.done();
             continue;
         };
@@ -49,13 +53,17 @@ pub(super) fn read(
         let users = attributes::users(&table, format, sources);
         let companies = attributes::companies(&table, format, &users);
         let keys = keys::read((&name, &table), world, profile, &mut fingerprints);
+        let plan = plan(&table, &name, &users, sources);
+        let (budget, schema) = claims(&table);
         let application = Application {
             environment: table.text("environment").unwrap_or_else(|| "production".to_owned()),
             privileged: privileged(&table),
             expected: tokens(&table, profile),
             exchange: exchange(&table),
             acceptance: acceptance::read(&table),
-            budget: budget(&table),
+            budget,
+            plan,
+            schema,
             profile: profile.clone(),
             name,
             keys,
@@ -172,11 +180,36 @@ fn privileged(application: &Table<'_>) -> Privileged {
     privileged
 }
 
-fn budget(application: &Table<'_>) -> std::time::Duration {
-    let Some(table) = application.table("claims") else { return BUDGET };
+/// The budget of all sources together, and the schema.
+fn claims(application: &Table<'_>) -> (std::time::Duration, Option<Schema>) {
+    let Some(table) = application.table("claims") else { return (BUDGET, None) };
     let millis = table.integer("budget_ms", 1..=60_000).and_then(|millis| u64::try_from(millis).ok());
+    let schema = table.file("schema").and_then(|path| {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {}", plainly(&error)));
+        let parsed = text.and_then(|text| Schema::parse(&text).map_err(str::to_owned));
+        parsed.map_err(|wrong| table.problem("schema", &wrong, "name a file with a JSON Schema, at most 256 KiB")).ok()
+    });
     table.done();
-    millis.map_or(BUDGET, std::time::Duration::from_millis)
+    (millis.map_or(BUDGET, std::time::Duration::from_millis), schema)
+}
+
+/// Which source is asked for what, and when. That a source needs what is not declared, or claims wait for each other,
+/// is a problem.
+fn plan(table: &Table<'_>, name: &str, users: &Attributes, sources: &BTreeMap<String, Checked>) -> Plan {
+    let declared = |claim: &String| Field::named(claim).is_some() || users.custom.contains_key(claim);
+    for (claim, rule) in users.rules() {
+        let used = rule.from.iter().filter_map(|origin| sources.get(origin.name()));
+        for source in used.filter(|source| !source.needs.iter().all(declared)) {
+            let wrong = format!("has a source that needs what is not declared here: {}", source.needs.join(", "));
+            table.problem(&format!("attributes.{claim}.from"), &wrong, "declare the attribute, or correct its needs");
+        }
+    }
+    let asked = sources.iter().map(|(name, source)| (name.clone(), source.asked())).collect();
+    Plan::of(name, users, &asked).unwrap_or_else(|Circle(claims)| {
+        let wrong = format!("wait for each other in a circle: {}", claims.join(", "));
+        table.problem("attributes", &wrong, "remove one of the needs");
+        Plan::default()
+    })
 }
 
 fn check_keys(table: &Table<'_>, application: &Application, world: World<'_>) {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::reader::Table;
 use super::sources::Checked;
-use crate::attributes::{Attribute, Attributes, Kind, Origin, Rule};
+use countersign_claim_source::Path;
+
+use crate::attributes::{Attribute, Attributes, Kind, Origin, Rule, Shape};
+use crate::expression::Expression;
 use crate::identity::Field;
 use crate::limits;
 use crate::profile::JwtFormat;
@@ -29,22 +32,27 @@ pub(super) fn users(
                 }
                 field_type(table, field);
                 let secure = table.boolean("secure").unwrap_or(false);
-                let from = from(table, name, sources);
+                let (from, shape) = origins(table, name, sources);
                 let rule = Rule { secure, required: table.flag("required"), from };
                 check_required(table, &rule, sources);
-                table.done();
                 attributes.fields.insert(field, rule);
+                attributes.shapes.extend(shape.map(|shape| (name.clone(), shape)));
             }
             None => {
-                let from = from(table, name, sources);
+                let (from, shape) = origins(table, name, sources);
                 let place = format.map(|format| (format.reserves(name), format.has_place_for(name)));
                 if let Some(attribute) = custom(table, name, from, place) {
                     check_required(table, &attribute.rule, sources);
                     attributes.custom.insert(name.clone(), attribute);
                 }
-                table.done();
+                attributes.shapes.extend(shape.map(|shape| (name.clone(), shape)));
             }
         }
+    }
+    // Only now are all names known that an expression or `needs` may say.
+    for (name, table) in tables.iter().filter(|(name, _)| Field::named(name) != Some(Field::UserId)) {
+        values(table, name, &mut attributes);
+        table.done();
     }
     attributes
 }
@@ -100,19 +108,86 @@ fn custom(table: &Table<'_>, name: &str, from: Vec<Origin>, place: Option<(bool,
     Some(Attribute { kind: kind?, rule })
 }
 
-/// A neutral field has the type it has; writing it is allowed.
-fn field_type(table: &Table<'_>, field: Field) {
-    let kind = match field {
+/// Where the value comes from, and how sources call it.
+fn origins(table: &Table<'_>, name: &str, sources: &BTreeMap<String, Checked>) -> (Vec<Origin>, Option<Shape>) {
+    let shape = Shape {
+        rename: table.text("rename"),
+        pick: table.text("pick").and_then(|text| {
+            let path = Path::parse(&text);
+            if path.is_none() {
+                table.problem("pick", "is not a path that can be read", Path::RIGHT);
+            }
+            path
+        }),
+        needs: table.texts("needs"),
+        ..Shape::default()
+    };
+    let computed = table.has("value");
+    let from = if computed && !table.has("from") { Vec::new() } else { from(table, &shape, name, sources) };
+    if computed {
+        for key in ["from", "rename", "pick"].into_iter().filter(|key| table.has(key)) {
+            table.problem(key, "is of an attribute that is computed", "remove it, or remove value");
+        }
+    }
+    let written = ["rename", "pick", "needs", "default", "value"].into_iter().any(|key| table.has(key));
+    (from, written.then_some(shape))
+}
+
+/// What the value is computed by, what it is where nobody has it, and that what it waits for exists.
+fn values(table: &Table<'_>, name: &str, attributes: &mut Attributes) {
+    let kinds = kinds(attributes);
+    let Some(kind) = kinds.get(name).copied() else {
+        table.text("value");
+        table.foreign_value("default");
+        return;
+    };
+    let Some(mut shape) = attributes.shapes.remove(name) else { return };
+    let known = || format!("known: {}", kinds.keys().cloned().collect::<Vec<_>>().join(", "));
+    if shape.needs.iter().any(|needed| !kinds.contains_key(needed)) {
+        table.problem("needs", "names what is not declared", &known());
+    }
+    if let Some(text) = table.text("value") {
+        let names = kinds.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
+        match Expression::parse(&text, &names, kind) {
+            Ok(expression) => shape.value = Some(expression),
+            Err(wrong) => table.problem("value", &wrong, "docs/sources.md has the language"),
+        }
+    }
+    if let Some(default) = table.foreign_value("default") {
+        let takes = Field::named(name).is_none_or(|field| Field::TEXTS.contains(&field));
+        if !takes {
+            table.problem("default", "is of a field that has none", "remove it");
+        } else if !kind.fits(&default) || Attributes::breach(name, &default).is_some() {
+            table.problem("default", "is not of the attribute's type, or over a limit", &format!("a {}", kind.name()));
+        }
+        shape.default = Some(default);
+    }
+    attributes.shapes.insert(name.to_owned(), shape);
+}
+
+/// Every name of a user's attributes and fields, with its type.
+fn kinds(attributes: &Attributes) -> BTreeMap<String, Kind> {
+    let fields = Field::ALL.into_iter().map(|field| (field.name().to_owned(), kind_of(field)));
+    fields.chain(attributes.custom.iter().map(|(name, attribute)| (name.clone(), attribute.kind))).collect()
+}
+
+const fn kind_of(field: Field) -> Kind {
+    match field {
         Field::CreatedAt => Kind::Date,
         Field::Companies => Kind::List,
         Field::UserId | Field::Email | Field::Name | Field::ProfilePicture | Field::Locale => Kind::String,
-    };
+    }
+}
+
+/// A neutral field has the type it has; writing it is allowed.
+fn field_type(table: &Table<'_>, field: Field) {
+    let kind = kind_of(field);
     if table.has("type") && table.word("type", &Kind::ALL).is_some_and(|written| written != kind) {
         table.problem("type", "is not the type of this field", &format!("must be {}, or absent", kind.name()));
     }
 }
 
-fn from(table: &Table<'_>, name: &str, sources: &BTreeMap<String, Checked>) -> Vec<Origin> {
+fn from(table: &Table<'_>, shape: &Shape, name: &str, sources: &BTreeMap<String, Checked>) -> Vec<Origin> {
     let origins: Vec<Origin> = table.texts("from").into_iter().map(origin).collect();
     let mut seen = Vec::new();
     for origin in &origins {
@@ -126,7 +201,7 @@ fn from(table: &Table<'_>, name: &str, sources: &BTreeMap<String, Checked>) -> V
                 let known: Vec<&str> = std::iter::once("caller").chain(sources.keys().map(String::as_str)).collect();
                 table.problem("from", "names a source that does not exist", &format!("known: {}", known.join(", ")));
             }
-            Some(known) if !known.sets.iter().any(|claim| claim == name) => {
+            Some(known) if !known.sets.iter().any(|claim| claim == shape.sources_name(name)) => {
                 table.problem("from", "names a source that does not set it", "add it to `sets` of the source");
             }
             Some(_) => {}

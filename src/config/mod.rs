@@ -22,6 +22,7 @@ use time::UtcDateTime;
 pub use self::callers::Callers;
 pub use self::server::{Server, Store, Tls};
 use crate::application::{Application, Snapshot};
+use crate::observe::Metrics;
 use crate::pipeline::registry::Kind;
 
 /// What is wrong with a configuration.
@@ -94,8 +95,8 @@ fn check(tree: &file::Tree, world: World<'_>) -> Result<Settings, Vec<Problem>> 
     let profiles = server::profiles(&root);
     let callers = callers::read(&root, world);
     let server = server::read(&root, world, &callers);
-    let store = server::store(&root, world, server.has_pseudonym_secret);
-    let sources = sources::read(&root, world.kinds);
+    let store = server::store(&root, world, server.pseudonym_secret.is_some());
+    let sources = sources::read(&root, world, matches!(store, Some(Store::Redis { .. })));
     let applications = application::read(&root, world, &profiles, &sources);
     callers.warn_of_idle_patterns(&root, &applications);
     if root.table("audit").is_some() {
@@ -115,10 +116,10 @@ fn check(tree: &file::Tree, world: World<'_>) -> Result<Settings, Vec<Problem>> 
 
 impl Settings {
     /// Opens the claim sources. After that, nothing of a request waits for configuration.
-    pub async fn open(self) -> anyhow::Result<(Server, Callers, Snapshot)> {
+    pub async fn open(self, metrics: &Metrics) -> anyhow::Result<(Server, Callers, Snapshot)> {
         let mut opened = BTreeMap::new();
         for (name, source) in self.sources {
-            opened.insert(name, source.open().await?);
+            opened.insert(name, Arc::new(source.open(metrics).await?));
         }
         let applications =
             self.applications.into_iter().map(|application| (application.name.clone(), Arc::new(application)));

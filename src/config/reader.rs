@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Value};
 use time::UtcDateTime;
@@ -203,6 +203,11 @@ impl<'t> Table<'t> {
         self.typed(key, "must be a table", |value| value.as_dict().and_then(|_| value.deserialize().ok()))
     }
 
+    /// A value whose type is somebody else's business.
+    pub(super) fn foreign_value(&self, key: &str) -> Option<serde_json::Value> {
+        self.typed(key, "must be a value that JSON has", |value| value.deserialize().ok())
+    }
+
     fn below(&self, path: String, dict: &'t Dict) -> Self {
         Self { tree: self.tree, dict, found: self.found, path, read: RefCell::default() }
     }
@@ -217,26 +222,15 @@ impl<'t> Table<'t> {
             return None;
         };
         let reference = self.below(self.path(key), dict);
-        let found = match (reference.text("env"), reference.file("file")) {
-            (Some(name), None) => {
-                let found = env.get(&name).map(|value| value.clone().into_bytes());
-                if found.is_none() {
-                    reference.problem("env", "names a variable that is not set", "export it, or correct the name");
-                }
-                found
-            }
-            (None, Some(path)) => match std::fs::read(path) {
-                Ok(bytes) => Some(without_line_end(bytes)),
-                Err(error) => {
-                    reference.problem("file", &format!("cannot be read: {}", plainly(&error)), "name a readable file");
-                    None
-                }
-            },
+        let (place, part) = match (reference.text("env"), reference.file("file")) {
+            (Some(name), None) => (resolve(Place::Env(&name), env), "env"),
+            (None, Some(path)) => (resolve(Place::File(&path), env), "file"),
             (Some(_), Some(_)) | (None, None) => {
                 self.problem(key, "is not a reference", RIGHT);
-                None
+                return None;
             }
         };
+        let found = place.map_err(|(wrong, right)| reference.problem(part, &wrong, right)).ok();
         reference.done();
         let secret = Secret::new(found?);
         if secret.is_empty() {
@@ -255,6 +249,28 @@ impl<'t> Table<'t> {
             let right = near.map_or_else(known, |near| format!("did you mean {near}?"));
             self.problem(key, "is not a key here", &right);
         }
+    }
+}
+
+/// Where a secret stands.
+pub(super) enum Place<'p> {
+    /// In the environment variable of that name.
+    Env(&'p str),
+    /// In the file at that path.
+    File(&'p Path),
+}
+
+/// The bytes of a secret; else what is wrong and what would be right.
+pub(super) fn resolve(place: Place<'_>, env: &BTreeMap<String, String>) -> Result<Vec<u8>, (String, &'static str)> {
+    match place {
+        Place::Env(name) => {
+            let found = env.get(name).map(|value| value.clone().into_bytes());
+            let wrong = "names a variable that is not set".to_owned();
+            found.ok_or((wrong, "export it, or correct the name"))
+        }
+        Place::File(path) => std::fs::read(path)
+            .map(without_line_end)
+            .map_err(|error| (format!("cannot be read: {}", plainly(&error)), "name a readable file")),
     }
 }
 

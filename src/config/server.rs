@@ -17,8 +17,10 @@ pub struct Server {
     pub listen: SocketAddr,
     /// TLS, where it is configured.
     pub tls: Option<Tls>,
-    /// Whether a pseudonym secret is there.
-    pub(super) has_pseudonym_secret: bool,
+    /// Metrics and health over HTTP, where it is configured.
+    pub admin_listen: Option<SocketAddr>,
+    /// What keys pseudonyms and what replicas share.
+    pub pseudonym_secret: Option<Secret>,
 }
 
 /// `[server.tls]`, as PEM.
@@ -50,7 +52,8 @@ pub enum Store {
 }
 
 pub(super) fn read(root: &Table<'_>, world: World<'_>, callers: &Callers) -> Server {
-    let mut server = Server { listen: ([127, 0, 0, 1], 7400).into(), tls: None, has_pseudonym_secret: false };
+    let listen = ([127, 0, 0, 1], 7400).into();
+    let mut server = Server { listen, tls: None, admin_listen: None, pseudonym_secret: None };
     // One that was written and is broken has been reported already, and counts.
     let has_callers = !callers.is_empty() || !root.tables("callers").is_empty();
     let insecure = match root.table("server") {
@@ -65,13 +68,11 @@ pub(super) fn read(root: &Table<'_>, world: World<'_>, callers: &Callers) -> Ser
                 address
             };
             server.listen = address("listen").unwrap_or(server.listen);
-            if address("admin_listen").is_some() {
-                table.warning("admin_listen", "nothing listens there in this version", "gRPC health is on `listen`");
-            }
+            server.admin_listen = address("admin_listen");
             table.text("profiles");
             let plaintext = table.flag("plaintext");
             server.tls = table.table("tls").and_then(|tls| self::tls(&tls));
-            server.has_pseudonym_secret = table.secret("pseudonym_secret", world.env).is_some();
+            server.pseudonym_secret = table.secret("pseudonym_secret", world.env);
             let insecure = table.flag("insecure");
             check_exposure(&table, &server, plaintext, insecure, has_callers);
             table.done();
@@ -105,6 +106,13 @@ fn check_exposure(table: &Table<'_>, server: &Server, plaintext: bool, insecure:
             "is not loopback and would send tokens in the clear",
             "add [server.tls], or plaintext = true where a mesh encrypts",
         );
+    }
+    if server.admin_listen.is_some_and(|address| !is_loopback(address.ip())) && !plaintext {
+        let right = "listen on 127.0.0.1, or plaintext = true where a mesh encrypts";
+        table.problem("admin_listen", "is not loopback and speaks plain HTTP", right);
+    }
+    if server.admin_listen.is_some_and(|address| address == server.listen && address.port() != 0) {
+        table.problem("admin_listen", "is the address of listen", "choose another port");
     }
 }
 

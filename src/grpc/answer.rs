@@ -19,8 +19,8 @@ pub fn signed(signed: Signed, explain: bool) -> proto::SignResponse {
     let origins = signed.origins.into_iter().filter(|_| explain).map(|origin| proto::ClaimOrigin {
         claim: origin.claim,
         source: origin.source,
-        age: Some(prost_types::Duration::default()),
-        stale: false,
+        age: prost_types::Duration::try_from(origin.age).ok(),
+        stale: origin.stale,
     });
     proto::SignResponse {
         token: signed.token.token,

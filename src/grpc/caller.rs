@@ -9,7 +9,7 @@ use tonic::{Request, Status};
 use super::status::status;
 use crate::caller::Caller;
 use crate::config::Callers;
-use crate::observe::events;
+use crate::observe::{Metrics, events};
 use crate::refusal::{Reason, Refusal};
 
 /// Lets known callers in.
@@ -17,19 +17,20 @@ use crate::refusal::{Reason, Refusal};
 pub struct Gate {
     callers: Arc<Callers>,
     anyone: Option<Arc<Caller>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Gate {
     /// Only those who show a caller's token.
     #[must_use]
-    pub fn known(callers: Callers) -> Self {
-        Self { callers: Arc::new(callers), anyone: None }
+    pub fn known(callers: Callers, metrics: Arc<Metrics>) -> Self {
+        Self { callers: Arc::new(callers), anyone: None, metrics }
     }
 
     /// Everybody, under one name. For loopback.
     #[must_use]
-    pub fn open(name: &str) -> Self {
-        Self { callers: Arc::default(), anyone: Some(Arc::new(Caller::anyone(name))) }
+    pub fn open(name: &str, metrics: Arc<Metrics>) -> Self {
+        Self { callers: Arc::default(), anyone: Some(Arc::new(Caller::anyone(name))), metrics }
     }
 
     fn find(&self, metadata: &MetadataMap) -> Result<Arc<Caller>, Refusal> {
@@ -54,7 +55,7 @@ impl Interceptor for Gate {
             }
             Err(refusal) => {
                 let reason = Some(Reason::CallerUnknown);
-                events::Decided { rpc: "", caller: "", application: "", key: "", reason }.emit();
+                events::Decided { rpc: "", caller: "", application: "", key: "", reason }.emit(&self.metrics);
                 Err(status(&refusal))
             }
         }

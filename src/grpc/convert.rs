@@ -6,8 +6,8 @@ use time::{Duration, UtcDateTime};
 
 use super::proto;
 use crate::attributes::Attributes;
-use crate::identity::{Company, Field, Identity, SubjectKind};
-use crate::order::{DiagnoseOrder, ExchangeOrder, HashOrder, LegacyProof, SignOrder, VerifyOrder};
+use crate::identity::{Company, Field, Identity, Subject, SubjectKind};
+use crate::order::{DiagnoseOrder, ExchangeOrder, HashOrder, InvalidateOrder, LegacyProof, SignOrder, VerifyOrder};
 use crate::refusal::{Reason, Refusal, Violation};
 use crate::{json, limits};
 
@@ -27,6 +27,7 @@ pub fn sign(request: proto::SignRequest) -> Result<SignOrder, Refusal> {
         identity: reader.identity("identity", request.identity),
         ttl: reader.ttl(request.ttl),
         audience: reader.text("audience", request.audience, limits::IDENTIFIER_BYTES).unwrap_or_default(),
+        deadline: None,
     };
     reader.finish(order)
 }
@@ -85,13 +86,30 @@ pub fn exchange(request: proto::ExchangeRequest) -> Result<ExchangeOrder, Refusa
     let mut reader = Reader::default();
     let ttl = reader.ttl(ttl);
     match (credential, reader.finish(())) {
-        (Ok(credential), Ok(())) => Ok(ExchangeOrder { credential, ttl }),
+        (Ok(credential), Ok(())) => Ok(ExchangeOrder { credential, ttl, deadline: None }),
         (Err(Refusal::Invalid(reason, mut violations)), Err(Refusal::Invalid(_, more))) => {
             violations.extend(more);
             Err(Refusal::Invalid(reason, violations))
         }
         (Err(refusal), _) | (Ok(_), Err(refusal)) => Err(refusal),
     }
+}
+
+/// Reads a request to drop what is remembered of a subject.
+pub fn invalidate(request: proto::admin::InvalidateRequest) -> Result<InvalidateOrder, Refusal> {
+    use proto::subject::Kind;
+    let mut reader = Reader::default();
+    let application = reader.application(request.application);
+    let (kind, place, value) = match request.subject.and_then(|subject| subject.kind) {
+        Some(Kind::UserId(value)) => (SubjectKind::UserId, "subject.user_id", value),
+        Some(Kind::Email(value)) => (SubjectKind::Email, "subject.email", value),
+        None => (SubjectKind::UserId, "subject", String::new()),
+    };
+    let value = reader.text(place, value, limits::IDENTIFIER_BYTES).unwrap_or_else(|| {
+        reader.wrong(place, "is required");
+        String::new()
+    });
+    reader.finish(InvalidateOrder { application, subject: Subject { kind, value } })
 }
 
 /// Reads a request of Diagnose.

@@ -5,14 +5,15 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
+use futures::stream::{self, StreamExt as _};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::proto::token_authority_server::TokenAuthority;
-use super::{answer, caller, convert, proto, status};
+use super::{answer, caller, convert, deadline, proto, status};
 use crate::authority::Authority;
 use crate::caller::{Caller, Permission};
-use crate::observe::events;
-use crate::order::Outcome;
+use crate::order::{ExchangeOrder, Outcome, SignOrder};
 use crate::refusal::{Reason, Refusal};
 
 /// The service on the wire.
@@ -21,7 +22,25 @@ pub struct Service {
     authority: Arc<Authority>,
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+pub(super) type Answer<T> = Result<Response<T>, Status>;
+
+/// Who calls, and until when they wait.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) caller: Arc<Caller>,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Call {
+    pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        let caller = caller::of(request).map_err(|refusal| status::status(&refusal))?;
+        Ok(Self { caller, deadline: deadline::of(request.metadata()) })
+    }
+
+    pub(super) fn allowed(&self, permission: Permission) -> Result<(), Refusal> {
+        self.caller.require(permission)
+    }
+}
 
 impl Service {
     /// The service over an authority.
@@ -30,97 +49,86 @@ impl Service {
         Self { authority }
     }
 
-    async fn sign_one(&self, caller: &Caller, request: proto::SignRequest) -> Result<proto::SignResponse, Refusal> {
+    async fn sign_one(&self, call: &Call, request: proto::SignRequest) -> Result<proto::SignResponse, Refusal> {
         let explain = request.explain;
         let name = request.application.clone();
-        let result = match allowed(caller, Permission::Sign).and_then(|()| convert::sign(request)) {
-            Ok(order) => self.authority.sign(caller, &order).await,
+        let result = match call.allowed(Permission::Sign).and_then(|()| convert::sign(request)) {
+            Ok(order) => {
+                let order = SignOrder { deadline: call.deadline, ..order };
+                self.authority.sign(&call.caller, &order).await
+            }
             Err(refusal) => Err(refusal),
         };
         let key = result.as_ref().map_or("", |signed| signed.key_id.as_str());
-        self.decided("Sign", caller, &name, key, result.as_ref().err().map(Refusal::reason));
+        self.authority.decided("Sign", &call.caller, &name, key, result.as_ref().err().map(Refusal::reason));
         result.map(|signed| answer::signed(signed, explain))
     }
 
-    async fn verify_one(
-        &self,
-        caller: &Caller,
-        request: proto::VerifyRequest,
-    ) -> Result<proto::VerifyResponse, Refusal> {
+    async fn verify_one(&self, call: &Call, request: proto::VerifyRequest) -> Result<proto::VerifyResponse, Refusal> {
         let name = request.application.clone();
-        let result = match allowed(caller, Permission::Verify).and_then(|()| convert::verify(request)) {
-            Ok(order) => self.authority.verify(caller, &order).await,
+        let result = match call.allowed(Permission::Verify).and_then(|()| convert::verify(request)) {
+            Ok(order) => self.authority.verify(&call.caller, &order).await,
             Err(refusal) => Err(refusal),
         };
         let (key, reason) = outcome(&result, |accepted| &accepted.proof.key_id);
-        self.decided("Verify", caller, &name, key, reason);
+        self.authority.decided("Verify", &call.caller, &name, key, reason);
         result.map(answer::verified)
     }
 
     async fn hash_one(
         &self,
-        caller: &Caller,
+        call: &Call,
         request: proto::LegacyHashRequest,
     ) -> Result<proto::LegacyHashResponse, Refusal> {
         let name = request.application.clone();
-        let order = allowed(caller, Permission::LegacyHash).and_then(|()| convert::legacy_hash(request));
-        let result = order.and_then(|order| self.authority.legacy_hash(caller, &order));
+        let order = call.allowed(Permission::LegacyHash).and_then(|()| convert::legacy_hash(request));
+        let result = order.and_then(|order| self.authority.legacy_hash(&call.caller, &order));
         let key = result.as_ref().map_or("", |hashed| hashed.key_id.as_str());
-        self.decided("LegacyHash", caller, &name, key, result.as_ref().err().map(Refusal::reason));
+        self.authority.decided("LegacyHash", &call.caller, &name, key, result.as_ref().err().map(Refusal::reason));
         result.map(answer::hashed)
     }
 
     async fn exchange_one(
         &self,
-        caller: &Caller,
+        call: &Call,
         request: proto::ExchangeRequest,
     ) -> Result<proto::ExchangeResponse, Refusal> {
         let name = request.application.clone();
-        let result = match allowed(caller, Permission::Exchange).and_then(|()| convert::exchange(request)) {
-            Ok(order) => self.authority.exchange(caller, &order).await,
+        let result = match call.allowed(Permission::Exchange).and_then(|()| convert::exchange(request)) {
+            Ok(order) => {
+                let order = ExchangeOrder { deadline: call.deadline, ..order };
+                self.authority.exchange(&call.caller, &order).await
+            }
             Err(refusal) => Err(refusal),
         };
         let (key, reason) = outcome(&result, |signed| &signed.key_id);
-        self.decided("Exchange", caller, &name, key, reason);
+        self.authority.decided("Exchange", &call.caller, &name, key, reason);
         result.map(answer::exchanged)
     }
 
     async fn diagnose_one(
         &self,
-        caller: &Caller,
+        call: &Call,
         request: proto::DiagnoseRequest,
     ) -> Result<proto::DiagnoseResponse, Refusal> {
         let name = request.application.clone();
-        let result = match allowed(caller, Permission::Diagnose).and_then(|()| convert::diagnose(request)) {
-            Ok(order) => self.authority.diagnose(caller, &order).await,
+        let result = match call.allowed(Permission::Diagnose).and_then(|()| convert::diagnose(request)) {
+            Ok(order) => self.authority.diagnose(&call.caller, &order).await,
             Err(refusal) => Err(refusal),
         };
-        self.decided("Diagnose", caller, &name, "", result.as_ref().err().map(Refusal::reason));
+        self.authority.decided("Diagnose", &call.caller, &name, "", result.as_ref().err().map(Refusal::reason));
         result.map(answer::diagnosed)
     }
 
-    /// Writes the decision down. The application's name is told only where it is one of the caller's own.
-    fn decided(&self, rpc: &'static str, caller: &Caller, name: &str, key: &str, reason: Option<Reason>) {
-        let (snapshot, _) = self.authority.present();
-        let application = snapshot.application_for(caller, name).map_or("", |application| application.name.as_str());
-        events::Decided { rpc, caller: &caller.name, application, key, reason }.emit();
-    }
-
     fn not_implemented<T>(&self, rpc: &'static str, request: &Request<T>, needs: Permission) -> Status {
-        let refusal = match caller::of(request) {
-            Err(refusal) => refusal,
-            Ok(caller) => {
-                let refusal = allowed(&caller, needs).err().unwrap_or(Refusal::NotImplemented);
-                self.decided(rpc, &caller, "", "", Some(refusal.reason()));
-                refusal
-            }
+        let call = match Call::of(request) {
+            Err(status) => return status,
+            Ok(call) => call,
         };
+        let refusal = call.allowed(needs).err().unwrap_or(Refusal::NotImplemented);
+        self.authority.decided(rpc, &call.caller, "", "", Some(refusal.reason()));
         status::status(&refusal)
     }
-}
-
-fn allowed(caller: &Caller, permission: Permission) -> Result<(), Refusal> {
-    caller.require(permission)
 }
 
 fn outcome<'r, T>(
@@ -137,33 +145,36 @@ fn outcome<'r, T>(
 /// Answers one call.
 macro_rules! one {
     ($self:ident.$method:ident($request:ident)) => {{
-        let caller = caller::of(&$request).map_err(|refusal| status::status(&refusal))?;
-        let answer = $self.$method(&caller, $request.into_inner()).await;
+        let call = Call::of(&$request)?;
+        let answer = $self.$method(&call, $request.into_inner()).await;
         answer.map(Response::new).map_err(|refusal| status::status(&refusal))
     }};
 }
+
+/// Items of a batch that are under way at once: while one waits for a claim source, others go on.
+const BATCH_AT_ONCE: usize = 32;
 
 /// Answers a batch: every item as its own call, off the runtime's workers, because a thousand asymmetric signatures
 /// would keep one of them from everybody else.
 macro_rules! many {
     ($self:ident.$method:ident($request:ident), $permission:expr, $result:ident, $outcome:path) => {{
         use $outcome as Wire;
-        let caller = caller::of(&$request)
-            .and_then(|caller| allowed(&caller, $permission).map(|()| caller))
-            .map_err(|refusal| status::status(&refusal))?;
+        let call = Call::of(&$request)?;
+        call.allowed($permission).map_err(|refusal| status::status(&refusal))?;
         let requests = convert::batch($request.into_inner().requests).map_err(|refusal| status::status(&refusal))?;
         let service = $self.clone();
         let runtime = tokio::runtime::Handle::current();
         let work = move || {
-            let item = |request| {
-                let answer = AssertUnwindSafe(service.$method(&caller, request)).catch_unwind();
-                let outcome = match runtime.block_on(answer).unwrap_or(Err(Refusal::Internal)) {
+            let item = async |request| {
+                let answer = AssertUnwindSafe(service.$method(&call, request)).catch_unwind();
+                let outcome = match answer.await.unwrap_or(Err(Refusal::Internal)) {
                     Ok(response) => Wire::Response(response),
                     Err(refusal) => Wire::Failure(status::failure(&refusal)),
                 };
                 proto::$result { outcome: Some(outcome) }
             };
-            requests.into_iter().map(item).collect::<Vec<_>>()
+            let items = stream::iter(requests.into_iter().map(item)).buffered(BATCH_AT_ONCE);
+            runtime.block_on(items.collect::<Vec<_>>())
         };
         tokio::task::spawn_blocking(work).await.map_err(|_panic| status::incident())?
     }};
@@ -188,10 +199,10 @@ impl TokenAuthority for Service {
     }
 
     async fn diagnose(&self, request: Request<proto::DiagnoseRequest>) -> Answer<proto::DiagnoseResponse> {
-        let caller = caller::of(&request).map_err(|refusal| status::status(&refusal))?;
+        let call = Call::of(&request)?;
         // Off the runtime's workers: it tries hundreds of secrets.
         let (service, runtime) = (self.clone(), tokio::runtime::Handle::current());
-        let work = move || runtime.block_on(service.diagnose_one(&caller, request.into_inner()));
+        let work = move || runtime.block_on(service.diagnose_one(&call, request.into_inner()));
         let answer = tokio::task::spawn_blocking(work).await.map_err(|_panic| status::incident())?;
         answer.map(Response::new).map_err(|refusal| status::status(&refusal))
     }

@@ -130,6 +130,7 @@ pub const fn notice(code: NoticeCode) -> proto::NoticeCode {
         NoticeCode::NoExpiry => proto::NoticeCode::NoExpiry,
         NoticeCode::CompanyNotBound => proto::NoticeCode::CompanyNotBound,
         NoticeCode::IdentifierMissing => proto::NoticeCode::IdentifierMissing,
+        NoticeCode::StaleClaims => proto::NoticeCode::StaleClaims,
         NoticeCode::ClaimOmitted => proto::NoticeCode::ClaimOmitted,
         NoticeCode::AttributeUndeclared => proto::NoticeCode::AttributeUndeclared,
         NoticeCode::SourceUnavailable => proto::NoticeCode::SourceUnavailable,

@@ -1,6 +1,9 @@
 //! Log lines as types: whoever emits one cannot forget a field or add one that was not thought about. Nothing that came
 //! in a request is in any of them; a caller's and an application's name are ours.
 
+use std::time::Duration;
+
+use super::{Metrics, SourceCounts};
 use crate::refusal::Reason;
 
 /// A request was decided.
@@ -19,11 +22,12 @@ pub struct Decided<'a> {
 }
 
 impl Decided<'_> {
-    /// Writes it.
-    pub fn emit(&self) {
+    /// Writes and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
         let Self { rpc, caller, application, key, reason } = *self;
         let reason = reason.map_or("", Reason::name);
         let outcome = if reason.is_empty() { "done" } else { "refused" };
+        metrics.decided(rpc, outcome, reason);
         tracing::info!(rpc, caller, application, key, outcome, reason, "Decided");
     }
 }
@@ -35,15 +39,101 @@ pub struct SourceFailed<'a> {
     pub application: &'a str,
     /// The source's name.
     pub source: &'a str,
-    /// How.
+    /// How, in a word of the metrics.
+    pub outcome: &'static str,
+    /// How, in a word of the contract.
     pub reason: Reason,
+    /// What happened: never a value.
+    pub why: &'a str,
 }
 
 impl SourceFailed<'_> {
     /// Writes it.
     pub fn emit(&self) {
-        let Self { application, source, reason } = self;
-        tracing::warn!(application, source, reason = reason.name(), "A claim source failed");
+        let Self { application, source, outcome, reason, why } = self;
+        tracing::warn!(application, source, outcome, reason = reason.name(), why, "A claim source failed");
+    }
+}
+
+/// A claim source was called.
+#[derive(Debug)]
+pub struct SourceCalled<'a> {
+    /// Its counters.
+    pub counts: &'a SourceCounts,
+    /// What came of it.
+    pub outcome: &'static str,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl SourceCalled<'_> {
+    /// Counts it, and writes it at the level `debug`.
+    pub fn emit(&self) {
+        let Self { counts, outcome, took } = *self;
+        counts.called(outcome, took);
+        tracing::debug!(outcome, took_ms = took.as_secs_f64() * 1_000.0, "A claim source was called");
+    }
+}
+
+/// A claim source keeps failing and is left alone for a while.
+#[derive(Debug)]
+pub struct SourceLeftAlone<'a> {
+    /// Its counters.
+    pub counts: &'a SourceCounts,
+    /// The source's name.
+    pub source: &'a str,
+    /// For how long.
+    pub pause: Duration,
+}
+
+impl SourceLeftAlone<'_> {
+    /// Writes and counts it.
+    pub fn emit(&self) {
+        let Self { counts, source, pause } = *self;
+        counts.pauses.inc();
+        let seconds = pause.as_secs_f64();
+        tracing::warn!(source, seconds, "A claim source keeps failing and is left alone");
+    }
+}
+
+/// Cached claims of a subject were dropped because an operator said so.
+#[derive(Debug)]
+pub struct Invalidated<'a> {
+    /// Who said so.
+    pub caller: &'a str,
+    /// For which application.
+    pub application: &'a str,
+    /// Whether the other replicas were told.
+    pub told: bool,
+}
+
+impl Invalidated<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { caller, application, told } = self;
+        tracing::info!(caller, application, told, "Cached claims of a subject were dropped");
+    }
+}
+
+/// What other replicas say cannot be heard.
+#[derive(Debug)]
+pub struct ReplicasUnheard;
+
+impl ReplicasUnheard {
+    /// Writes it.
+    pub fn emit(&self) {
+        tracing::warn!("The store cannot be reached: what other replicas invalidate is not heard until it is back");
+    }
+}
+
+/// What other replicas say is heard again.
+#[derive(Debug)]
+pub struct ReplicasHeard;
+
+impl ReplicasHeard {
+    /// Writes it.
+    pub fn emit(&self) {
+        tracing::info!("The store is reached: what other replicas invalidate is heard");
     }
 }
 

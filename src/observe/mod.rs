@@ -1,3 +1,6 @@
 //! What operators see.
 
 pub mod events;
+mod metrics;
+
+pub use self::metrics::{Metrics, SourceCounts};

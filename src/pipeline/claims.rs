@@ -1,13 +1,85 @@
 //! Claims by their neutral names, into an identity.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
 use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::application::Application;
 use crate::attributes::{Attributes, Origin};
 use crate::identity::{Company, Field, Identity};
 use crate::profile::TimeFormat;
 use crate::{json, limits};
+
+/// What one source says of one user, as an application takes it: neutral names, declared types, within the limits.
+#[derive(Debug, Default)]
+pub(super) struct Fragment {
+    identity: Identity,
+    /// The claims that the source gave and the application cannot take.
+    malformed: BTreeSet<String>,
+    bytes: usize,
+}
+
+impl Fragment {
+    /// What the application takes of a source's answer.
+    pub(super) fn of(application: &Application, source: &str, claims: &Map<String, Value>) -> Self {
+        let mut fragment = Self::default();
+        let origin = Origin::Source(source.to_owned());
+        for (claim, _) in application.users.rules().filter(|(_, rule)| rule.from.contains(&origin)) {
+            let shape = application.users.shape(claim);
+            let Some(value) = shape.take(claim, claims) else { continue };
+            fragment.bytes += claim.len() + value.to_string().len();
+            if place(application, (claim, &origin), &value, &mut fragment.identity).is_none() {
+                fragment.malformed.insert(claim.to_owned());
+            }
+        }
+        fragment
+    }
+
+    /// Takes a claim over. Whether it was there; none where the source gave one that cannot be taken.
+    pub(super) fn give(&self, claim: &str, into: &mut Identity) -> Option<bool> {
+        (!self.malformed.contains(claim)).then(|| copy(&self.identity, claim, into))
+    }
+
+    /// The first claim that cannot be taken.
+    pub(super) fn malformed(&self) -> Option<&str> {
+        self.malformed.first().map(String::as_str)
+    }
+
+    /// About how many bytes it takes.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// The value of a claim as JSON, in neutral form; none where it is not there.
+pub(super) fn value(identity: &Identity, claim: &str) -> Option<Value> {
+    let Some(field) = Field::named(claim) else { return identity.attributes.get(claim).cloned() };
+    match field {
+        Field::CreatedAt => written(identity.created_at?),
+        Field::Companies => Some(identity.companies.iter().map(written_company).collect::<Vec<_>>().into())
+            .filter(|_| !identity.companies.is_empty()),
+        Field::UserId | Field::Email | Field::Name | Field::ProfilePicture | Field::Locale => {
+            identity.text(field).map(Value::from)
+        }
+    }
+}
+
+fn written(at: UtcDateTime) -> Option<Value> {
+    at.format(&Rfc3339).ok().map(Value::from)
+}
+
+fn written_company(company: &Company) -> Value {
+    let neutral = [
+        ("id", Some(json!(company.id))),
+        ("name", company.name.as_ref().map(|name| json!(name))),
+        ("monthly_spend", company.monthly_spend.clone().map(Value::Number)),
+        ("created_at", company.created_at.and_then(written)),
+    ];
+    let neutral = neutral.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(neutral.chain(company.attributes.clone()).collect())
+}
 
 /// Copies a claim from one identity to another. Whether it was there.
 pub(super) fn copy(from: &Identity, claim: &str, into: &mut Identity) -> bool {

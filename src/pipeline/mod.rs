@@ -1,59 +1,41 @@
-//! Assembles a user's claims from what the caller asserts and from claim sources. The host owns time, failure and
-//! types; a source only finds claims. Only *absent* moves on to the next origin of `from`: a failure applies that
+//! Assembles a user's claims from what the caller asserts and from claim sources. The host owns time, failure, caching
+//! and types; a source only finds claims. Only *absent* moves on to the next origin of `from`: a failure applies that
 //! source's `on_error` and stops.
+//!
+//! This file is the order of things: what can be settled is settled, what is needed for the rest is asked, each source
+//! at most once, as soon as what it needs is known. How one source is asked is `ask.rs`.
 
+mod ask;
+mod breaker;
 mod claims;
+mod flights;
+mod kept;
+mod plan;
 pub mod registry;
+mod shared;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_claim_source::{Answer, Ask, ClaimSource};
-use futures::future::join_all;
-use serde_json::{Map, Value};
-use tokio::time::{Instant, timeout_at};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use serde_json::Map;
+use time::UtcDateTime;
+use tokio::time::Instant;
 
+pub use self::ask::{Pipeline, Sources};
+use self::ask::{Question, Told};
+pub use self::plan::{Asked, Circle, Plan};
+pub use self::shared::{Seal, SharedEntries, Unreachable};
+use self::source::{Deadline, Failure};
+pub use self::source::{OnError, Rules, Source};
 use crate::application::Application;
-use crate::attributes::Origin;
-use crate::identity::{Field, Identity};
+use crate::attributes::{Origin, Shape};
+use crate::identity::{Identity, SubjectKind};
 use crate::notice::{Notice, NoticeCode};
-use crate::observe::events;
+use crate::order::notable;
 use crate::refusal::{Reason, Refusal};
-
-/// How long one source may take where the operator says nothing.
-pub const TIMEOUT: Duration = Duration::from_millis(500);
-/// How long all sources of a request may take together where the operator says nothing.
-pub const BUDGET: Duration = Duration::from_millis(1_000);
-
-/// An open claim source with the operator's rules for it.
-#[derive(Clone)]
-pub struct Source {
-    /// What it sets.
-    pub sets: BTreeSet<String>,
-    /// What its failure means.
-    pub on_error: OnError,
-    /// How long it may take.
-    pub timeout: Duration,
-    /// The plugin.
-    pub plugin: Arc<dyn ClaimSource>,
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("sets", &self.sets).field("on_error", &self.on_error).finish_non_exhaustive()
-    }
-}
-
-/// What a source's failure means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnError {
-    /// Nothing is signed.
-    Refuse,
-    /// The claim is left out, with a notice.
-    Omit,
-}
 
 /// A complete set of claims.
 #[derive(Debug, Default)]
@@ -71,9 +53,18 @@ pub struct Assembled {
 pub struct ClaimOrigin {
     /// Its neutral name.
     pub claim: String,
-    /// `caller`, or the source's name.
+    /// `caller`, the source's name, or [`DEFAULT`] or [`VALUE`].
     pub source: String,
+    /// How long ago the source said so.
+    pub age: Duration,
+    /// Whether that is past its freshness.
+    pub stale: bool,
 }
+
+/// The origin of a claim that no origin had.
+pub const DEFAULT: &str = "default";
+/// The origin of a computed claim.
+pub const VALUE: &str = "value";
 
 /// What the claims start from.
 #[derive(Clone, Copy, Debug)]
@@ -99,167 +90,242 @@ impl<'a> Base<'a> {
             Self::Proven(_) => None,
         }
     }
+
+    /// The field of the request that holds an identifier.
+    fn field(self, name: &str) -> String {
+        match self {
+            Self::Asserted(_) => format!("identity.{name}"),
+            Self::Proven(_) => name.to_owned(),
+        }
+    }
 }
 
-/// What became of a source that was asked.
-type Outcome = Result<Map<String, Value>, Reason>;
-
-/// Assembles the claims of one user.
-pub async fn assemble(
-    application: &Application,
-    sources: &BTreeMap<String, Source>,
-    base: Base<'_>,
-) -> Result<Assembled, Refusal> {
-    let mut assembled = Assembled { identity: base.identity().identifiers(), ..Assembled::default() };
-    for subject in base.identity().subjects() {
-        assembled.came(subject.kind.name(), Origin::Caller.name());
-    }
-    let mut wanted = wanted(application, &assembled.identity);
-    let deadline = Instant::now() + application.budget;
-    let mut outcomes = BTreeMap::new();
-    loop {
-        for mut want in std::mem::take(&mut wanted) {
-            if !settle(&mut want, application, sources, base, &outcomes, &mut assembled)? {
-                wanted.push(want);
+impl Pipeline {
+    /// Assembles the claims of one user. `hurry` is the caller's own deadline.
+    pub async fn assemble(
+        &self,
+        application: &Arc<Application>,
+        sources: &Sources,
+        base: Base<'_>,
+        now: UtcDateTime,
+        hurry: Option<Instant>,
+    ) -> Result<Assembled, Refusal> {
+        let deadline = Deadline { ours: Instant::now() + application.budget, theirs: hurry };
+        let mut work = Work::begin(application, base);
+        let mut asking = FuturesUnordered::new();
+        loop {
+            work.settle_what_can_be()?;
+            for name in work.to_ask() {
+                // Every source that `from` names was checked to exist; a broken promise is a bug, not a wait.
+                let (Some(source), Some(part)) = (sources.get(name), application.plan.parts.get(name)) else {
+                    return Err(Refusal::Internal);
+                };
+                let identity = work.assembled.identity.clone();
+                asking.push(async move {
+                    let question = Question { application, source, part, identity: &identity, now, deadline };
+                    (name, source.rules.on_error, self.ask(question).await)
+                });
             }
+            let Some((name, on_error, outcome)) = asking.next().await else { break };
+            work.outcomes.insert(name, (on_error, outcome));
         }
-        // What is left waits for a source that was not asked yet.
-        let heads: BTreeSet<&str> = wanted.iter().filter_map(Want::source).collect();
-        if heads.is_empty() {
-            return Ok(assembled);
-        }
-        let asks = heads.into_iter().map(|name| {
-            let ask = Ask {
-                application: application.name.clone(),
-                user_id: assembled.identity.user_id.clone(),
-                email: assembled.identity.email.clone(),
-                wanted: wanted
-                    .iter()
-                    .filter(|want| want.may_come_from(name))
-                    .map(|want| want.claim.to_owned())
-                    .collect(),
-            };
-            async move { (name, ask_in_time(sources.get(name), ask, deadline).await) }
-        });
-        for (name, outcome) in join_all(asks).await {
-            if let Err(reason) = outcome {
-                events::SourceFailed { application: &application.name, source: name, reason }.emit();
-            }
-            outcomes.insert(name, outcome);
-        }
+        // That nothing waits for itself was checked, too.
+        if work.wants.is_empty() { Ok(work.assembled) } else { Err(Refusal::Internal) }
     }
 }
 
 /// A claim that is not settled, with the origins that are left for it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Want<'a> {
     claim: &'a str,
     from: &'a [Origin],
+    shape: &'a Shape,
+    /// The claims that have to be settled first.
+    waits: &'a [String],
 }
 
-impl<'a> Want<'a> {
-    fn source(&self) -> Option<&'a str> {
-        match self.from.first()? {
-            Origin::Caller => None,
-            Origin::Source(name) => Some(name),
+/// One user's claims, half-way.
+#[derive(Debug)]
+struct Work<'a> {
+    application: &'a Application,
+    base: Base<'a>,
+    wants: Vec<Want<'a>>,
+    asked: BTreeSet<&'a str>,
+    outcomes: BTreeMap<&'a str, (OnError, Result<Told, Failure>)>,
+    assembled: Assembled,
+}
+
+impl<'a> Work<'a> {
+    /// Everything that the application knows of users is wanted; identifiers that are given stand as they are.
+    fn begin(application: &'a Application, base: Base<'a>) -> Self {
+        let mut assembled = Assembled { identity: base.identity().identifiers(), ..Assembled::default() };
+        for subject in base.identity().subjects() {
+            assembled.came(subject.kind.name(), Origin::Caller.name(), None);
+        }
+        let users = &application.users;
+        let given =
+            |claim: &str| SubjectKind::named(claim).is_some_and(|kind| base.identity().identifier(kind).is_some());
+        let wants = users.rules().filter(|(claim, _)| !given(claim)).map(|(claim, rule)| Want {
+            claim,
+            from: &rule.from,
+            shape: users.shape(claim),
+            waits: application.plan.waits.get(claim).map_or(&[], Vec::as_slice),
+        });
+        let wants = wants.collect();
+        Self { application, base, wants, asked: BTreeSet::new(), outcomes: BTreeMap::new(), assembled }
+    }
+
+    fn waits(&self, names: &[String]) -> bool {
+        names.iter().any(|name| self.wants.iter().any(|want| want.claim == name))
+    }
+
+    /// Settles claims until none can be; one may be what another waits for.
+    fn settle_what_can_be(&mut self) -> Result<(), Refusal> {
+        loop {
+            let (before, mut index) = (self.wants.len(), 0);
+            while let Some(mut want) = self.wants.get(index).copied() {
+                if !self.waits(want.waits) && self.settle(&mut want)? {
+                    self.wants.remove(index);
+                } else {
+                    self.wants.get_mut(index).into_iter().for_each(|place| *place = want);
+                    index += 1;
+                }
+            }
+            if self.wants.is_empty() || self.wants.len() == before {
+                return Ok(());
+            }
         }
     }
 
-    fn may_come_from(&self, name: &str) -> bool {
-        self.from.iter().any(|origin| matches!(origin, Origin::Source(source) if source == name))
+    /// The sources that a claim now waits for and that have what they need.
+    fn to_ask(&mut self) -> Vec<&'a str> {
+        let ready = self.wants.iter().filter(|want| !self.waits(want.waits)).filter_map(|want| {
+            let Origin::Source(name) = want.from.first()? else { return None };
+            let part = self.application.plan.parts.get(name);
+            (!part.is_some_and(|part| self.waits(&part.waits))).then_some(name.as_str())
+        });
+        let mut ready: Vec<&str> = ready.collect();
+        ready.retain(|name| self.asked.insert(name));
+        ready
     }
-}
 
-/// Everything that the application knows of users; identifiers that are given stand as they are.
-fn wanted<'a>(application: &'a Application, known: &Identity) -> Vec<Want<'a>> {
-    let users = &application.users;
-    let fields = Field::ALL.into_iter().filter(|field| *field != Field::UserId && !known.has(*field));
-    let fields = fields.map(|field| Want { claim: field.name(), from: &users.rule(field).from });
-    let custom = users.custom.iter().map(|(name, attribute)| Want { claim: name, from: &attribute.rule.from });
-    fields.chain(custom).collect()
-}
-
-/// Goes through the origins that can be decided now. Whether the claim is settled: taken, absent everywhere, or left
-/// out.
-fn settle(
-    want: &mut Want<'_>,
-    application: &Application,
-    sources: &BTreeMap<String, Source>,
-    base: Base<'_>,
-    outcomes: &BTreeMap<&str, Outcome>,
-    assembled: &mut Assembled,
-) -> Result<bool, Refusal> {
-    while let [origin, rest @ ..] = want.from {
-        let taken = match origin {
-            Origin::Caller => {
-                base.asserted().is_some_and(|asserted| claims::copy(asserted, want.claim, &mut assembled.identity))
-            }
-            Origin::Source(name) => match outcomes.get(name.as_str()) {
-                None => return Ok(false),
-                Some(outcome) => match take((want.claim, origin), outcome, application, &mut assembled.identity) {
-                    Ok(taken) => taken,
-                    Err(reason) => {
-                        let on_error = sources.get(name).map_or(OnError::Refuse, |source| source.on_error);
-                        if outcome.is_ok() {
-                            events::SourceFailed { application: &application.name, source: name, reason }.emit();
-                        }
-                        match on_error {
-                            OnError::Refuse => return Err(Refusal::SourceFailed(reason)),
-                            OnError::Omit => assembled.omitted(),
-                        }
+    /// Goes through the origins that can be decided now. Whether the claim is settled: taken, absent everywhere, or
+    /// left out.
+    fn settle(&mut self, want: &mut Want<'a>) -> Result<bool, Refusal> {
+        if let Some(value) = &want.shape.value {
+            return self.compute(want, value);
+        }
+        while let [origin, rest @ ..] = want.from {
+            match origin {
+                Origin::Caller => {
+                    let asserted = self.base.asserted();
+                    if asserted.is_some_and(|given| claims::copy(given, want.claim, &mut self.assembled.identity)) {
+                        self.assembled.came(want.claim, origin.name(), None);
                         return Ok(true);
                     }
+                }
+                Origin::Source(name) => match self.outcomes.get(name.as_str()) {
+                    None => return Ok(false),
+                    Some((on_error, outcome)) => {
+                        let (on_error, outcome) = (*on_error, outcome.clone());
+                        match self.take(want.claim, name, outcome) {
+                            Ok(true) => return Ok(true),
+                            Ok(false) => {}
+                            Err(failure) => return self.fail(&failure, on_error).map(|()| true),
+                        }
+                    }
                 },
-            },
-        };
-        if taken {
-            assembled.came(want.claim, origin.name());
-            return Ok(true);
+            }
+            want.from = rest;
         }
-        want.from = rest;
+        if let Some(default) = &want.shape.default
+            && self.put(want.claim, default)
+        {
+            self.assembled.came(want.claim, DEFAULT, None);
+        }
+        Ok(true)
     }
-    Ok(true)
-}
 
-/// Takes the claim from what the source answered. Whether it was there.
-fn take(
-    (claim, origin): (&str, &Origin),
-    outcome: &Outcome,
-    application: &Application,
-    into: &mut Identity,
-) -> Result<bool, Reason> {
-    let found = outcome.as_ref().map_err(|reason| *reason)?;
-    let Some(value) = found.get(claim).filter(|value| !value.is_null()) else { return Ok(false) };
-    claims::place(application, (claim, origin), value, into).ok_or(Reason::SourceMalformed)?;
-    Ok(true)
-}
-
-async fn ask_in_time(source: Option<&Source>, ask: Ask, deadline: Instant) -> Outcome {
-    // Every source that `from` names was checked to exist; a broken promise is a failure, not a wait without end.
-    let source = source.ok_or(Reason::SourceUnavailable)?;
-    let deadline = deadline.min(Instant::now() + source.timeout);
-    match timeout_at(deadline, source.plugin.claims(&ask)).await {
-        Err(_elapsed) => Err(Reason::SourceTimedOut),
-        Ok(Answer::Found { claims, .. }) => {
-            // What a source does not say it sets, it cannot set.
-            Ok(claims.into_iter().filter(|(claim, _)| source.sets.contains(claim)).collect())
+    /// Takes the claim from what the source said. Whether it was there.
+    fn take(&mut self, claim: &str, source: &str, outcome: Result<Told, Failure>) -> Result<bool, Failure> {
+        let told = outcome?;
+        let Some(fragment) = &told.fragment else { return Ok(false) };
+        let wrong = || Failure::Malformed("it is not what the application declares".into());
+        if !fragment.give(claim, &mut self.assembled.identity).ok_or_else(wrong)? {
+            return Ok(false);
         }
-        Ok(Answer::NotFound) => Ok(Map::new()),
-        Ok(Answer::Unavailable | Answer::Denied) => Err(Reason::SourceUnavailable),
-        Ok(Answer::Malformed) => Err(Reason::SourceMalformed),
+        self.assembled.came(claim, source, Some(&told));
+        if told.stale {
+            let failed = told.failed.then_some(NoticeCode::SourceUnavailable);
+            self.assembled.note(failed.into_iter().chain([NoticeCode::StaleClaims]));
+        }
+        Ok(true)
+    }
+
+    /// What the failure of a source means for a claim: it is left out, or there is no token.
+    fn fail(&mut self, failure: &Failure, on_error: OnError) -> Result<(), Refusal> {
+        match failure {
+            Failure::Bug => Err(Refusal::Internal),
+            // The request's own value cannot be asked with: that is no failure of the source.
+            Failure::Unfit(name, why) if SubjectKind::named(name).is_some_and(|kind| self.is_given(kind)) => {
+                Err(Refusal::field(self.base.field(name), why.to_string()))
+            }
+            Failure::Unavailable(_)
+            | Failure::LeftAlone
+            | Failure::TimedOut
+            | Failure::Malformed(_)
+            | Failure::Denied(_)
+            | Failure::Missing(_)
+            | Failure::Unfit(..) => match on_error {
+                OnError::Refuse | OnError::Stale => Err(Refusal::SourceFailed(failure.reason())),
+                OnError::Omit => {
+                    self.assembled.note([NoticeCode::SourceUnavailable, NoticeCode::ClaimOmitted]);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    fn is_given(&self, kind: SubjectKind) -> bool {
+        self.base.identity().identifier(kind).is_some()
+    }
+
+    /// Computes a claim of what is known. An expression that fails although all that it reads is there is wrong for this
+    /// user: no token is better than a wrong one.
+    fn compute(&mut self, want: &Want<'_>, value: &crate::expression::Expression) -> Result<bool, Refusal> {
+        let wrong = || Refusal::SourceFailed(Reason::SourceMalformed);
+        let known =
+            value.names().filter_map(|name| Some((name.to_owned(), claims::value(&self.assembled.identity, name)?)));
+        let known: Map<_, _> = known.collect();
+        let computed = value.evaluate(&known).map_err(|_failed| wrong())?;
+        let (value, origin) = match (&computed, &want.shape.default) {
+            (Some(value), _) => (value, VALUE),
+            (None, Some(default)) => (default, DEFAULT),
+            (None, None) => return Ok(true),
+        };
+        if !self.put(want.claim, value) {
+            return Err(wrong());
+        }
+        self.assembled.came(want.claim, origin, None);
+        Ok(true)
+    }
+
+    fn put(&mut self, claim: &str, value: &serde_json::Value) -> bool {
+        claims::place(self.application, (claim, &Origin::Caller), value, &mut self.assembled.identity).is_some()
     }
 }
 
 impl Assembled {
-    fn came(&mut self, claim: &str, source: &str) {
-        self.origins.push(ClaimOrigin { claim: claim.to_owned(), source: source.to_owned() });
+    fn came(&mut self, claim: &str, source: &str, told: Option<&Told>) {
+        self.origins.push(ClaimOrigin {
+            claim: claim.to_owned(),
+            source: source.to_owned(),
+            age: told.map_or(Duration::ZERO, |told| told.age),
+            stale: told.is_some_and(|told| told.stale),
+        });
     }
 
-    fn omitted(&mut self) {
-        for code in [NoticeCode::SourceUnavailable, NoticeCode::ClaimOmitted] {
-            if !self.notices.iter().any(|notice| notice.code == code) {
-                self.notices.push(code.into());
-            }
-        }
+    fn note(&mut self, codes: impl IntoIterator<Item = NoticeCode>) {
+        notable(&mut self.notices, codes.into_iter().map(Notice::from));
     }
 }

@@ -3,25 +3,33 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use countersign_claim_source::{ClaimSource, ConfigProblem, OpenError, SourceKind};
+use countersign_claim_source::{Check, ClaimSource, OpenError, SourceKind};
+use countersign_claim_source_lookup::Lookup;
+use countersign_claim_source_redis::Redis;
+use countersign_claim_source_remote::Remote;
+use countersign_claim_source_sql::Sql;
 use countersign_claim_source_static::Static;
 use serde_json::Value;
 
 /// Every kind that this binary has.
-pub const KINDS: &[&dyn Kind] = &[&Of::<Static>::KIND];
+pub const KINDS: &[&dyn Kind] =
+    &[&Of::<Static>::KIND, &Of::<Redis>::KIND, &Of::<Lookup>::KIND, &Of::<Sql>::KIND, &Of::<Remote>::KIND];
 
 /// A kind of claim source, with the type of its configuration forgotten.
 pub trait Kind: Send + Sync {
     /// What `kind` says.
     fn name(&self) -> &'static str;
 
-    /// Checks a source's own table without any IO and makes it ready to open.
-    fn prepare(&self, config: Value, sets: &[String]) -> Result<Box<dyn Prepared>, Vec<ConfigProblem>>;
+    /// The JSON Schema of its table.
+    fn schema(&self) -> Value;
+
+    /// Checks a source's own table without any IO and makes it ready to open; tells `check` what is wrong.
+    fn prepare(&self, config: Value, check: &Check<'_>) -> Option<Box<dyn Prepared>>;
 }
 
 /// A checked source that is not open yet.
 #[async_trait]
-pub trait Prepared: Send + Sync {
+pub trait Prepared: Send {
     /// Opens it.
     async fn open(self: Box<Self>) -> Result<Arc<dyn ClaimSource>, OpenError>;
 }
@@ -40,21 +48,33 @@ impl<K: SourceKind> Kind for Of<K> {
         K::NAME
     }
 
-    fn prepare(&self, config: Value, sets: &[String]) -> Result<Box<dyn Prepared>, Vec<ConfigProblem>> {
-        let config: K::Config = serde_path_to_error::deserialize(config).map_err(|error| {
-            vec![ConfigProblem {
+    fn schema(&self) -> Value {
+        schemars::schema_for!(K::Config).to_value()
+    }
+
+    fn prepare(&self, config: Value, check: &Check<'_>) -> Option<Box<dyn Prepared>> {
+        let config: K::Config = match serde_path_to_error::deserialize(config) {
+            Ok(config) => config,
+            Err(error) => {
                 // The path alone: the parser's own text quotes values.
-                key: error.path().to_string(),
-                wrong: format!("is not what kind {} has", K::NAME),
-                right: "docs/sources.md has every key of every kind, with its type".to_owned(),
-            }]
-        })?;
-        let problems = K::validate(&config, sets);
-        if problems.is_empty() { Ok(Box::new(Ready::<K>(config))) } else { Err(problems) }
+                let path = error.path().to_string();
+                let wrong = format!("is not what kind {} has", K::NAME);
+                check.problem(path.trim_matches('.'), wrong, known(&self.schema()));
+                return None;
+            }
+        };
+        K::check(config, check).map(|checked| Box::new(Ready::<K>(checked)) as Box<dyn Prepared>)
     }
 }
 
-struct Ready<K: SourceKind>(K::Config);
+/// What a table may hold, for those who wrote something else.
+fn known(schema: &Value) -> String {
+    let keys = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|keys| keys.keys());
+    let keys: Vec<&str> = keys.map(String::as_str).collect();
+    format!("known here: {}; docs/sources.md has each with its type", keys.join(", "))
+}
+
+struct Ready<K: SourceKind>(K::Checked);
 
 #[async_trait]
 impl<K: SourceKind> Prepared for Ready<K> {

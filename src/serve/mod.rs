@@ -1,5 +1,6 @@
 //! Starts the authority: configuration, log, listener, and an orderly end. The one place that spawns.
 
+mod admin;
 mod banner;
 
 use std::collections::BTreeMap;
@@ -13,21 +14,26 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use crate::authority::Authority;
 use crate::clock::{Clock as _, System};
-use crate::config::{self, Problem, Settings, Tls, World, dev};
+use crate::config::{self, Problem, Settings, Store, Tls, World, dev};
+use crate::grpc::admin::SourcesService;
 use crate::grpc::caller::Gate;
 use crate::grpc::proto::DESCRIPTORS;
+use crate::grpc::proto::admin::sources_server::SourcesServer;
 use crate::grpc::proto::token_authority_server::TokenAuthorityServer;
 use crate::grpc::rescue::Rescue;
 use crate::grpc::service::Service;
 use crate::limits;
+use crate::observe::{Metrics, events};
 use crate::pipeline::registry::KINDS;
-use crate::store::Memory;
+use crate::pipeline::{Pipeline, Seal};
+use crate::store::{Heard, Memory, SharedRedis};
 
 /// Requests that one connection may have under way; more wait.
 const STREAMS: u32 = 128;
@@ -144,20 +150,70 @@ async fn until_signal(
     if settings.callers.is_empty() && !options.dev {
         tracing::warn!("insecure = true: anyone on this machine may do anything");
     }
-    let gate = |callers: config::Callers| match (callers.is_empty(), options.dev) {
-        (false, _) => Gate::known(callers),
-        (true, true) => Gate::open("local"),
-        (true, false) => Gate::open("anyone"),
+    let metrics = Arc::new(Metrics::default());
+    let gate = |callers: config::Callers, metrics: Arc<Metrics>| match (callers.is_empty(), options.dev) {
+        (false, _) => Gate::known(callers, metrics),
+        (true, true) => Gate::open("local", metrics),
+        (true, false) => Gate::open("anyone", metrics),
     };
-    let (server, callers, snapshot) = settings.open().await?;
+    let admin = match settings.server.admin_listen {
+        None => None,
+        Some(address) => {
+            let bound = TcpListener::bind(address).await;
+            Some(bound.with_context(|| format!("{address} (server.admin_listen) cannot be listened on"))?)
+        }
+    };
+    let tasks = TaskTracker::new();
+    let pipeline = pipeline(&settings, &tasks).await?;
+    let (server, callers, snapshot) = settings.open(&metrics).await?;
     say(&banner);
-    let authority = Arc::new(Authority::new(Arc::new(System), snapshot, Arc::new(Memory::default())));
-    serve(listener, authority, gate(callers), server.tls.as_ref(), stop).await
+    let facts = Arc::new(Memory::default());
+    let authority = Authority::new(Arc::new(System), snapshot, facts, pipeline, Arc::clone(&metrics));
+    serve(Listeners { grpc: listener, admin }, Arc::new(authority), gate(callers, metrics), server.tls.as_ref(), stop)
+        .await
+}
+
+/// The pipeline: with what replicas share, where the store is one that they do.
+pub async fn pipeline(settings: &Settings, tasks: &TaskTracker) -> anyhow::Result<Pipeline> {
+    let (Some(Store::Redis { url, prefix }), Some(secret)) = (&settings.store, &settings.server.pseudonym_secret)
+    else {
+        let seal = Seal::random().context("this machine gives no randomness")?;
+        return Ok(Pipeline::new(seal, tasks.clone()));
+    };
+    let redis = SharedRedis::open(url, prefix).await.map_err(anyhow::Error::msg)?;
+    let seal = Seal::from_secret(secret.expose()).context("the keys of the shared cache")?;
+    let pipeline = Pipeline::sharing(seal, Arc::new(redis.clone()), tasks.clone());
+    let hearing = pipeline.clone();
+    tasks.spawn(async move {
+        redis
+            .listen(|heard| {
+                let pipeline = hearing.clone();
+                async move {
+                    match heard {
+                        Heard::Again => events::ReplicasHeard.emit(),
+                        Heard::Nothing => events::ReplicasUnheard.emit(),
+                        Heard::Gap => pipeline.forget_all(),
+                        Heard::Forget(tag) => pipeline.heard(tag).await,
+                    }
+                }
+            })
+            .await;
+    });
+    Ok(pipeline)
+}
+
+/// Where a server listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// gRPC.
+    pub grpc: TcpListener,
+    /// Metrics and health over HTTP.
+    pub admin: Option<TcpListener>,
 }
 
 /// Serves an authority on a listener until `stop`; then lets what is under way come to its end.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     authority: Arc<Authority>,
     gate: Gate,
     tls: Option<&Tls>,
@@ -165,6 +221,11 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_serving::<TokenAuthorityServer<Service>>().await;
+    let Listeners { grpc: listener, admin } = listeners;
+    let (serving, ready) = tokio::sync::watch::channel(true);
+    let pages = admin::pages(authority.metrics(), ready);
+    let sources = SourcesServer::new(SourcesService::new(Arc::clone(&authority)));
+    let sources = sources.max_decoding_message_size(limits::REQUEST_BYTES);
     let service = TokenAuthorityServer::new(Service::new(authority)).max_decoding_message_size(limits::REQUEST_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -186,6 +247,7 @@ pub async fn serve(
         .add_service(InterceptedService::new(reflection().build_v1()?, gate.clone()))
         // Clients from before the first stable version of reflection ask for this one.
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, gate.clone()))
+        .add_service(InterceptedService::new(sources, gate.clone()))
         .add_service(InterceptedService::new(service, gate));
     let (drain, drained) = tokio::sync::oneshot::channel::<()>();
     let stop = async move {
@@ -193,16 +255,25 @@ pub async fn serve(
         tracing::info!("Stopping: what is under way comes to its end");
         health_reporter.set_not_serving::<TokenAuthorityServer<Service>>().await;
         health_reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-        drop(drain);
+        drop((drain, serving.send(false)));
     };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = router.serve_with_incoming_shutdown(incoming, stop);
     tokio::select! {
         ended = serving => ended.context("the listener"),
+        ended = show(admin, pages) => ended.context("the admin listener"),
         () = overdue(drained) => {
             tracing::warn!("Stopped with requests still under way");
             Ok(())
         }
+    }
+}
+
+/// Shows the pages of the admin listener for as long as anything is served.
+async fn show(listener: Option<TcpListener>, pages: axum::Router) -> std::io::Result<()> {
+    match listener {
+        None => std::future::pending().await,
+        Some(listener) => axum::serve(listener, pages).await,
     }
 }
 

@@ -1,11 +1,13 @@
-//! State, behind traits. This version keeps it in memory.
+//! State, behind traits. This version keeps it in memory; what replicas share of claims is in Redis.
 
 mod memory;
+mod redis;
 
 use async_trait::async_trait;
 use time::UtcDateTime;
 
 pub use self::memory::Memory;
+pub use self::redis::{Heard, SharedRedis};
 use crate::identity::Subject;
 
 /// The store cannot be reached.

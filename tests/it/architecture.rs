@@ -144,10 +144,13 @@ fn plugins_are_named_in_the_registry_alone_and_know_nothing_of_us() {
     }
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins");
     for entry in std::fs::read_dir(plugins).unwrap() {
-        let manifest = std::fs::read_to_string(entry.unwrap().path().join("Cargo.toml")).unwrap();
-        let dependencies = manifest.split("[dependencies]").nth(1).unwrap();
+        let manifest = entry.unwrap().path().join("Cargo.toml");
+        // The examples are no crates.
+        let Ok(manifest) = std::fs::read_to_string(manifest) else { continue };
+        let dependencies = manifest.split("\n[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
         let own = dependencies.lines().filter(|line| line.starts_with("countersign"));
-        let others: Vec<_> = own.filter(|line| !line.starts_with("countersign-claim-source.workspace")).collect();
+        let contract = |line: &&str| line.split([' ', '.']).next() == Some("countersign-claim-source");
+        let others: Vec<_> = own.filter(|line| !contract(line)).collect();
         assert!(others.is_empty(), "{others:?}");
     }
 }

@@ -434,3 +434,18 @@ fn a_signal_on_the_first_line_already_ends_it_in_order() {
         assert_eq!(Server::dev().terminate(), Some(0));
     }
 }
+
+#[test]
+fn invalidating_is_done_or_says_why_not() {
+    let server = Server::dev();
+    let done = server.run(&["invalidate", "--user-id", "123456"]);
+    assert_eq!((done.status, done.output.as_str()), (0, ""), "{done:?}");
+    assert!(done.remarks.contains("asks every source again"), "{done:?}");
+    let json = server.run(&["invalidate", "--email", "user@example.com", "--json"]);
+    assert_eq!((json.status, json.output.as_str()), (0, "{}\n"), "{json:?}");
+    let both = server.run(&["invalidate", "--email", "user@example.com", "--user-id", "1"]);
+    assert_eq!(both.status, 2, "one subject: {both:?}");
+    let unknown = server.run(&["invalidate", "--user-id", "1", "--application", "other"]);
+    assert_eq!(unknown.status, 2);
+    assert!(unknown.remarks.contains("APPLICATION_UNKNOWN"), "{unknown:?}");
+}

@@ -275,10 +275,14 @@ fn attributes_have_a_place_and_a_source() {
         &format!("{app}.attributes.y.required"),
         "omit",
     );
-    only(Setup::default().and(&source.replace("omit", "stale")), "sources.s.on_error", "cache");
-    only(Setup::default().and(&source.replace("\"static\"", "\"sql\"")), "sources.s.kind", "");
-    let kinds = lines(&Setup::default().and(&source.replace("\"static\"", "\"sql\"")));
-    assert!(kinds[0].contains("must be one of static"), "an unknown kind's error lists the kinds: {kinds:?}");
+    only(Setup::default().and(&source.replace("\"static\"", "\"ldap\"")), "sources.s.kind", "");
+    let kinds = lines(&Setup::default().and(&source.replace("\"static\"", "\"ldap\"")));
+    let listed = "must be one of static, redis, lookup, sql, remote";
+    assert!(kinds[0].contains(listed), "an unknown kind's error lists the kinds: {kinds:?}");
+    let typing_error = source.replace("claims = { y = 1 }", "claim = { y = 1 }");
+    only(Setup::default().and(&typing_error), "sources.s.config.claim", "is not what kind static has");
+    let known = lines(&Setup::default().and(&typing_error));
+    assert!(known[0].contains("known here: claims, by_user_id, by_email, file"), "{known:?}");
 }
 
 #[test]
@@ -311,8 +315,7 @@ fn a_policy_leaves_no_gap() {
 }
 
 #[test]
-fn the_contracts_example_needs_only_what_this_version_lacks() {
-    // The kind `lookup` and its cache come later; everything else of the contract's own example is taken.
+fn the_contracts_example_is_taken() {
     let config = r#"
 [server]
 listen = "127.0.0.1:7400"
@@ -345,8 +348,16 @@ require_exp = true
 jwt = false
 [applications."acme/feedback".attributes.plan]
 type = "string"
-from = ["caller"]
+from = ["billing", "caller"]
 secure = true
+[sources.billing]
+kind = "lookup"
+sets = ["plan"]
+on_error = "stale"
+fresh_secs = 300
+stale_secs = 3600
+[sources.billing.config]
+url = "http://127.0.0.1:9000/users/{user_id}"
 [applications."acme/feedback".company_attributes.industry]
 type = "string"
 [applications."acme/feedback".acceptance]

@@ -1,15 +1,9 @@
 //! Exchange never adds trust.
 
-use base64::Engine as _;
 use countersign::grpc::proto::{self, NoticeCode, Reason};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::*;
-
-fn claims(token: &str) -> Value {
-    let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
-}
 
 fn of_hash(id: &str) -> proto::ExchangeRequest {
     let verify = verify_hash(id, user_hash(id, IV_SECRET));

@@ -10,13 +10,15 @@ use countersign::config::{self, Problem, Settings, World};
 use countersign::grpc::caller::Gate;
 use countersign::grpc::proto::token_authority_client::TokenAuthorityClient;
 use countersign::grpc::proto::{self, Reason};
+use countersign::observe::Metrics;
 use countersign::pipeline::registry::{KINDS, Kind};
-use countersign::serve::serve;
+use countersign::serve::{Listeners, pipeline, serve};
 use countersign::store::{Away, FactKey, Facts, Memory};
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
@@ -79,6 +81,7 @@ pub struct Running {
     pub client: TokenAuthorityClient<Channel>,
     pub channel: Channel,
     pub clock: Arc<Fixed>,
+    pub address: SocketAddr,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
@@ -135,7 +138,7 @@ impl Setup {
         let (address, clock, stop) = self.serve().await;
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let client = TokenAuthorityClient::new(channel.clone());
-        Running { client, channel, clock, _stop: stop }
+        Running { client, channel, clock, address, _stop: stop }
     }
 
     /// Serves until the test ends, for clients that connect in their own way.
@@ -148,16 +151,23 @@ impl Setup {
     async fn serve(self) -> (SocketAddr, Arc<Fixed>, tokio::sync::oneshot::Sender<()>) {
         let settings = self.check().unwrap_or_else(|problems| panic!("{problems:#?}"));
         let clock = Arc::new(Fixed::at(UtcDateTime::from_unix_timestamp(self.now).unwrap()));
-        let (server, callers, snapshot) = settings.open().await.unwrap();
+        let metrics = Arc::new(Metrics::default());
+        let pipeline = pipeline(&settings, &TaskTracker::new()).await.unwrap();
+        let (server, callers, snapshot) = settings.open(&metrics).await.unwrap();
+        let gate = Gate::known(callers, Arc::clone(&metrics));
         let shared: Arc<Fixed> = Arc::clone(&clock);
-        let authority = Arc::new(Authority::new(shared, snapshot, self.facts));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let authority = Arc::new(Authority::new(shared, snapshot, self.facts, pipeline, metrics));
+        let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = grpc.local_addr().unwrap();
+        let admin = match server.admin_listen {
+            None => None,
+            Some(address) => Some(TcpListener::bind(address).await.unwrap()),
+        };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         #[expect(clippy::disallowed_methods, reason = "the server of a test ends with its runtime")]
         tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            serve(listener, authority, Gate::known(callers), server.tls.as_ref(), stopped).await.unwrap();
+            serve(Listeners { grpc, admin }, authority, gate, server.tls.as_ref(), stopped).await.unwrap();
         });
         (address, clock, stop)
     }
@@ -313,6 +323,13 @@ pub fn token(claims: Value) -> String {
     }
     all.as_object_mut().unwrap().retain(|_, value| value != "absent");
     foreign_token(&all, JWT_SECRET)
+}
+
+/// The payload of a token.
+pub fn claims(token: &str) -> Value {
+    use base64::Engine as _;
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 /// A compact JWS over exactly these bytes.

@@ -15,6 +15,8 @@
 )]
 
 mod architecture;
+mod assembling;
+mod caching;
 mod callers;
 mod cli;
 mod config;
@@ -22,12 +24,16 @@ mod diagnose;
 mod differential;
 mod documents;
 mod exchange;
+mod faults;
 mod harness;
 mod hostile;
 mod keys;
+mod observing;
 mod profiles;
 mod reasons;
+mod scripted;
 mod secrecy;
+mod shaping;
 mod sign;
 mod tls;
 mod vectors;

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use countersign::grpc::proto::{self, Reason};
-use countersign::pipeline::registry::Of;
 use countersign::refusal;
-use countersign_claim_source::{Answer, Ask, ClaimSource, ConfigProblem, OpenError, SourceKind};
+use countersign_claim_source::Answer;
 use serde_json::json;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::harness::*;
+use crate::scripted::{Act, SCRIPTED, Script, found, say};
 
 /// What this version cannot produce, and why.
 const NOT_YET: &[(Reason, &str)] = &[
@@ -24,42 +24,6 @@ const NOT_YET: &[(Reason, &str)] = &[
     (Reason::TokenReplayed, "one-time tokens need state"),
     (Reason::HashRevoked, "revocation needs state"),
 ];
-
-/// A kind of claim source that does what its configuration says: for faults that real ones do not show on demand.
-struct Scripted;
-
-#[derive(serde::Deserialize)]
-struct Script {
-    answer: String,
-}
-
-#[tonic::async_trait]
-impl SourceKind for Scripted {
-    const NAME: &'static str = "scripted";
-    type Config = Script;
-
-    fn validate(_config: &Script, _sets: &[String]) -> Vec<ConfigProblem> {
-        Vec::new()
-    }
-
-    async fn open(config: Script) -> Result<Arc<dyn ClaimSource>, OpenError> {
-        Ok(Arc::new(Play(config.answer)))
-    }
-}
-
-struct Play(String);
-
-#[tonic::async_trait]
-impl ClaimSource for Play {
-    async fn claims(&self, _ask: &Ask) -> Answer {
-        match self.0.as_str() {
-            "away" => Answer::Unavailable,
-            "hang" => std::future::pending().await,
-            "panic" => panic!("a bug in a claim source"),
-            _ => Answer::Found { claims: json!({"plan": 1}).as_object().cloned().unwrap(), fresh_for: None },
-        }
-    }
-}
 
 fn hash() -> proto::VerifyRequest {
     verify_hash("123456", user_hash("123456", IV_SECRET))
@@ -80,11 +44,18 @@ fn reason(status: &Status) -> Reason {
 }
 
 async fn sign_with_source(answer: &str) -> Reason {
+    let name = format!("reasons-{answer}");
+    match answer {
+        "away" => Script::new(&name, say(Answer::unavailable("it is away"))),
+        "hang" => Script::new(&name, |_| Act::Hang),
+        "panic" => Script::new(&name, |_| Act::Panic),
+        _ => Script::new(&name, say(found(json!({"plan": 1})))),
+    };
     let mut setup = Setup::default()
         .replace("attributes.plan]\ntype = \"string\"", "attributes.plan]\ntype = \"string\"\nfrom = [\"s\"]")
         .and("[sources.s]\nkind = \"scripted\"\nsets = [\"plan\"]\non_error = \"refuse\"\ntimeout_ms = 20\n")
-        .and(&format!("config = {{ answer = \"{answer}\" }}\n"));
-    setup.kinds.push(&Of::<Scripted>::KIND);
+        .and(&format!("config = {{ script = \"{name}\" }}\n"));
+    setup.kinds.push(SCRIPTED);
     reason(&setup.start().await.sign(sign_for(user("1"))).await.unwrap_err())
 }
 

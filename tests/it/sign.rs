@@ -1,17 +1,10 @@
 //! Sign and LegacyHash: what is made, from what, and what is refused.
 
-use base64::Engine as _;
 use countersign::grpc::proto::{self, NoticeCode};
 use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::harness::*;
-
-fn claims(token: &str) -> Value {
-    let payload = token.split('.').nth(1).unwrap();
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
-    serde_json::from_slice(&bytes).unwrap()
-}
 
 #[tokio::test]
 async fn the_guides_user_becomes_the_guides_token() {

@@ -19,6 +19,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use time::macros::utc_datetime;
+use tokio_util::task::TaskTracker;
 
 use super::FindingResult::{Failed, Inconclusive, NotApplicable, Passed, Warning};
 use super::{CHECKS, Case, Finding, FindingResult, SUSPECTED, checks_of, diagnose, examine};
@@ -28,8 +29,10 @@ use crate::caller::{Caller, Clients, Pattern};
 use crate::clock::Fixed;
 use crate::config::{self, World as Surroundings};
 use crate::identity::{Company, Identity, SubjectKind};
+use crate::observe::Metrics;
 use crate::order::{DiagnoseOrder, LegacyProof, VerifyOrder};
 use crate::pipeline::registry::KINDS;
+use crate::pipeline::{Pipeline, Seal};
 use crate::refusal::{Reason, Refused};
 use crate::secret::Secret;
 use crate::store::Memory;
@@ -123,7 +126,9 @@ impl World {
         let applications =
             settings.applications.into_iter().map(|application| (application.name.clone(), Arc::new(application)));
         let snapshot = Snapshot { applications: applications.collect(), ..Snapshot::default() };
-        let authority = Authority::new(Arc::new(Fixed::at(NOW)), snapshot, Arc::new(Memory::default()));
+        let pipeline = Pipeline::new(Seal::random().ok_or("no randomness")?, TaskTracker::new());
+        let (facts, metrics) = (Arc::new(Memory::default()), Arc::new(Metrics::default()));
+        let authority = Authority::new(Arc::new(Fixed::at(NOW)), snapshot, facts, pipeline, metrics);
         let acme = Pattern::parse("acme/*").ok_or("a pattern")?;
         let caller = Caller { applications: vec![acme], clients: Clients::Any, ..Caller::anyone("tester") };
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;

@@ -1,0 +1,181 @@
+//! What claim sources cost: Sign with three sources hot in the cache beside Sign with the same claims written into the
+//! configuration, and the tail of Sign while one of three sources hangs. Numbers are ratios of one run:
+//! `cargo bench --bench sources`.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot go on should stop")]
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use countersign::authority::Authority;
+use countersign::caller::Caller;
+use countersign::clock::Fixed;
+use countersign::config::{self, World};
+use countersign::identity::Identity;
+use countersign::observe::Metrics;
+use countersign::order::SignOrder;
+use countersign::pipeline::registry::{KINDS, Kind, Of};
+use countersign::serve::pipeline;
+use countersign::store::Memory;
+use countersign_claim_source::{Answer, Ask, Check, ClaimSource, OpenError, SourceKind};
+use futures::future::join_all;
+use serde_json::{Map, json};
+use time::UtcDateTime;
+use tokio_util::task::TaskTracker;
+
+/// Signs in a round, and rounds.
+const ROUND: usize = 500;
+const ROUNDS: usize = 200;
+/// What all sources have together while one hangs.
+const BUDGET: Duration = Duration::from_millis(100);
+/// Signs under way at once, and how many times over.
+const HANGING: (usize, usize) = (64, 20);
+
+/// A source that has its claim at once, or never answers.
+struct Bench;
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Config {
+    claim: Option<String>,
+}
+
+#[async_trait::async_trait]
+impl SourceKind for Bench {
+    const NAME: &'static str = "bench";
+    type Config = Config;
+    type Checked = Config;
+
+    fn check(config: Config, check: &Check<'_>) -> Option<Config> {
+        check.asks_with("user_id");
+        Some(config)
+    }
+
+    async fn open(config: Config) -> Result<Arc<dyn ClaimSource>, OpenError> {
+        Ok(Arc::new(Open(config)))
+    }
+}
+
+struct Open(Config);
+
+#[async_trait::async_trait]
+impl ClaimSource for Open {
+    async fn claims(&self, _ask: &Ask) -> Answer {
+        match &self.0.claim {
+            Some(claim) => Answer::found(Map::from_iter([(claim.clone(), json!("a value of some length"))])),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// An authority whose three attributes come from three sources.
+fn authority(runtime: &tokio::runtime::Runtime, source: impl Fn(&str) -> String) -> Authority {
+    let mut config = String::from(
+        "[applications.demo]\nprofile = \"featurebase\"\nkeys.jwt = { purpose = \"jwt\", secret = { env = \"S\" } }\n\
+         keys.iv = { purpose = \"legacy\", secret = { env = \"IV\" } }\n",
+    );
+    config.push_str(&format!("claims = {{ budget_ms = {} }}\n", BUDGET.as_millis()));
+    for claim in ["plan", "title", "number"] {
+        config.push_str(&format!("attributes.{claim} = {{ type = \"string\", from = [\"{claim}s\"] }}\n"));
+    }
+    for claim in ["plan", "title", "number"] {
+        config.push_str(&format!("[sources.{claim}s]\nsets = [\"{claim}\"]\n{}\n", source(claim)));
+    }
+    let env = BTreeMap::from(
+        [("S", "jwt-secret"), ("IV", "iv-secret")]
+            .map(|(name, secret)| (name.to_owned(), format!("{secret}-of-the-benchmark-0123456789"))),
+    );
+    // 2026-06-01: results do not depend on the day.
+    let now = UtcDateTime::from_unix_timestamp(1_780_272_000).unwrap();
+    let kinds: Vec<&dyn Kind> = KINDS.iter().copied().chain([&Of::<Bench>::KIND as &dyn Kind]).collect();
+    let world = World { env: &env, now, kinds: &kinds, dev: true };
+    let settings = config::parse("benchmark", &config, world).unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let pipeline = runtime.block_on(pipeline(&settings, &TaskTracker::new())).unwrap();
+    let (_, _, snapshot) = runtime.block_on(settings.open(&metrics)).unwrap();
+    Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()), pipeline, metrics)
+}
+
+fn order() -> SignOrder {
+    let identity = Identity { user_id: Some("123456".to_owned()), ..Identity::default() };
+    SignOrder { application: "demo".to_owned(), identity, ..SignOrder::default() }
+}
+
+/// How long so many Signs take.
+fn timed(runtime: &tokio::runtime::Runtime, authority: &Authority, caller: &Caller, order: &SignOrder) -> f64 {
+    let began = Instant::now();
+    runtime.block_on(async {
+        for _ in 0..ROUND {
+            black_box(authority.sign(caller, black_box(order)).await).unwrap();
+        }
+    });
+    began.elapsed().as_secs_f64()
+}
+
+/// Sign with three sources hot in the cache, against Sign with the same claims from three static sources: round by round
+/// in turn, so that what else the machine does falls on both.
+fn hot(out: &mut impl std::io::Write) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (caller, order) = (Caller::anyone("benchmark"), order());
+    let in_cache = authority(&runtime, |claim| {
+        format!("kind = \"bench\"\non_error = \"refuse\"\nfresh_secs = 3600\nconfig = {{ claim = \"{claim}\" }}")
+    });
+    let written = authority(&runtime, |claim| {
+        let claims = format!("{{ {claim} = \"a value of some length\" }}");
+        format!("kind = \"static\"\non_error = \"refuse\"\nconfig = {{ claims = {claims} }}")
+    });
+    let mut ratios: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let (written, hot) =
+                (timed(&runtime, &written, &caller, &order), timed(&runtime, &in_cache, &caller, &order));
+            hot / written
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let at = |share: f64| ratios.get((ratios.len() as f64 * share) as usize).copied().unwrap_or_default();
+    writeln!(out, "sign, three sources hot in the cache / three static sources").unwrap();
+    writeln!(out, "  median {:.2}, quartiles {:.2} to {:.2}", at(0.5), at(0.25), at(0.75)).unwrap();
+}
+
+/// The tail of Sign while one of three sources hangs, with the breaker out of the way.
+fn hanging(out: &mut impl std::io::Write) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (caller, order) = (Caller::anyone("benchmark"), order());
+    let authority = authority(&runtime, |claim| {
+        let config = if claim == "plan" { "{}".to_owned() } else { format!("{{ claim = \"{claim}\" }}") };
+        format!(
+            "kind = \"bench\"\non_error = \"omit\"\nbreaker_failures = 1000000\nconcurrency = 1000\nconfig = {config}"
+        )
+    });
+    let one = || async {
+        let began = Instant::now();
+        authority.sign(&caller, &order).await.unwrap();
+        began.elapsed().as_secs_f64() / BUDGET.as_secs_f64()
+    };
+    let (at_once, times) = HANGING;
+    let mut shares: Vec<f64> = runtime.block_on(async {
+        let mut shares = Vec::new();
+        for _ in 0..times {
+            shares.extend(join_all((0..at_once).map(|_| one())).await);
+        }
+        shares
+    });
+    shares.sort_by(f64::total_cmp);
+    let at = |share: f64| shares.get((shares.len() as f64 * share) as usize).copied().unwrap_or_default();
+    let over = (at(0.99) - 1.0) * BUDGET.as_secs_f64() * 1_000.0;
+    writeln!(out, "sign while one of three sources hangs, {} calls, / the budget of {BUDGET:?}", at_once * times)
+        .unwrap();
+    writeln!(out, "  median {:.3}, p99 {:.3}, which is {over:.1} ms over it", at(0.5), at(0.99)).unwrap();
+}
+
+fn main() {
+    // Both uses of the name by cargo: `cargo test` builds benchmarks and runs them with `--test`.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap_or_default();
+    let mut out = std::io::stdout();
+    hot(&mut out);
+    hanging(&mut out);
+}

@@ -1,0 +1,218 @@
+//! What replicas share in Redis: the second level of the claims cache, and the word of what is invalidated. Nothing that
+//! is read here is believed (`pipeline/shared.rs`), and nothing waits long for it.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{AsyncCommands as _, Client, RedisError};
+
+use crate::pipeline::{SharedEntries, Unreachable};
+use crate::secret::Secret;
+
+/// How long a command, or a connection, may take.
+const COMMAND: Duration = Duration::from_secs(1);
+/// How long a reader of the stream waits for news before it asks again.
+const BLOCK: Duration = Duration::from_millis(500);
+/// How long it pauses when the store is away.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Invalidations that the stream holds, about. A replica that missed more drops everything.
+const STREAM: usize = 10_000;
+
+/// Redis, as replicas share it.
+#[derive(Clone)]
+pub struct SharedRedis {
+    client: Client,
+    connection: ConnectionManager,
+    prefix: String,
+}
+
+impl fmt::Debug for SharedRedis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedRedis").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// What is heard from other replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The store is reached, and everything that was said while it was not has been or will be heard.
+    Again,
+    /// The store is away.
+    Nothing,
+    /// Something was said that cannot be heard any more.
+    Gap,
+    /// What is kept about this subject is to be dropped.
+    Forget([u8; 32]),
+}
+
+/// The last word of the stream that was heard.
+#[derive(Clone, Debug, Default)]
+struct Position(Option<String>);
+
+impl SharedRedis {
+    /// Connects now, so that the first request finds it connected, and again whenever it has to. That it is away is no
+    /// reason to fail.
+    pub async fn open(url: &Secret, prefix: &str) -> Result<Self, String> {
+        let plain = |_quotes_the_url: RedisError| "store.url is not an address of Redis".to_owned();
+        let url = std::str::from_utf8(url.expose()).map_err(|_binary| "store.url is not text".to_owned())?;
+        let client = Client::open(url).map_err(plain)?;
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(1)
+            .set_connection_timeout(Some(COMMAND))
+            .set_response_timeout(Some(COMMAND));
+        let connection = client.get_connection_manager_lazy(config).map_err(plain)?;
+        let reached = tokio::time::timeout(COMMAND, connection.clone().ping::<String>()).await;
+        drop(reached);
+        Ok(Self { client, connection, prefix: prefix.to_owned() })
+    }
+
+    fn key(&self, what: &str, name: &[u8; 32]) -> String {
+        format!("{}:{what}:{}", self.prefix, hex::encode(name))
+    }
+
+    fn stream(&self) -> String {
+        format!("{}:invalidated", self.prefix)
+    }
+
+    /// Listens to what other replicas say, for ever.
+    pub async fn listen<F>(&self, mut hear: impl FnMut(Heard) -> F)
+    where
+        F: Future<Output = ()>,
+    {
+        let (mut position, mut away) = (Position::default(), true);
+        loop {
+            let lost = self.follow(&mut position, &mut away, &mut hear).await;
+            if !std::mem::replace(&mut away, true) {
+                hear(Heard::Nothing).await;
+            }
+            drop(lost);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Follows the stream on a connection of its own until that breaks.
+    async fn follow<F>(
+        &self,
+        position: &mut Position,
+        away: &mut bool,
+        hear: &mut impl FnMut(Heard) -> F,
+    ) -> Result<std::convert::Infallible, RedisError>
+    where
+        F: Future<Output = ()>,
+    {
+        let connecting = self.client.get_multiplexed_async_connection();
+        let timed_out = |_elapsed| RedisError::from((redis::ErrorKind::Io, "no connection in time"));
+        let mut connection = tokio::time::timeout(COMMAND, connecting).await.map_err(timed_out)??;
+        connection.set_response_timeout(BLOCK + COMMAND);
+        let key = self.stream();
+        let mut last = match position.0.take() {
+            Some(last) => {
+                let first: Vec<(String, Vec<Vec<u8>>)> = redis::cmd("XRANGE")
+                    .arg(&key)
+                    .arg(&last)
+                    .arg("+")
+                    .arg("COUNT")
+                    .arg(1)
+                    .query_async(&mut connection)
+                    .await?;
+                // The last word that was heard is still there, so that nothing after it is missing.
+                if first.first().map(|(id, _)| id) != Some(&last) {
+                    hear(Heard::Gap).await;
+                }
+                last
+            }
+            None => {
+                let newest: Vec<(String, Vec<Vec<u8>>)> = redis::cmd("XREVRANGE")
+                    .arg(&key)
+                    .arg("+")
+                    .arg("-")
+                    .arg("COUNT")
+                    .arg(1)
+                    .query_async(&mut connection)
+                    .await?;
+                hear(Heard::Gap).await;
+                newest.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id)
+            }
+        };
+        *away = false;
+        hear(Heard::Again).await;
+        loop {
+            position.0 = Some(last.clone());
+            type Word = (String, Vec<Vec<u8>>);
+            let read: Option<Vec<(String, Vec<Word>)>> = redis::cmd("XREAD")
+                .arg("BLOCK")
+                .arg(BLOCK.as_millis() as u64)
+                .arg("STREAMS")
+                .arg(&key)
+                .arg(&last)
+                .query_async(&mut connection)
+                .await?;
+            for (id, fields) in read.into_iter().flatten().flat_map(|(_, words)| words) {
+                // Whoever writes nonsense there makes nobody believe anything; at most something is dropped.
+                let tag = fields.get(1).and_then(|tag| <[u8; 32]>::try_from(tag.as_slice()).ok());
+                hear(tag.map_or(Heard::Gap, Heard::Forget)).await;
+                last = id;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl SharedEntries for SharedRedis {
+    async fn get(&self, name: &[u8; 32]) -> Result<Option<Vec<u8>>, Unreachable> {
+        self.connection.clone().get(self.key("claims", name)).await.map_err(unreachable)
+    }
+
+    async fn put(
+        &self,
+        name: &[u8; 32],
+        sealed: Vec<u8>,
+        life: Duration,
+        tags: &[[u8; 32]],
+    ) -> Result<(), Unreachable> {
+        let millis = u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1);
+        let key = self.key("claims", name);
+        let mut commands = redis::pipe();
+        // The subject's list first: what is in no list could not be found again to be removed.
+        for tag in tags {
+            let list = self.key("claims-of", tag);
+            commands.cmd("SADD").arg(&list).arg(&key).ignore();
+            // A list lives as long as the longest-lived entry in it.
+            commands.cmd("PEXPIRE").arg(&list).arg(millis).arg("NX").ignore();
+            commands.cmd("PEXPIRE").arg(&list).arg(millis).arg("GT").ignore();
+        }
+        commands.cmd("SET").arg(&key).arg(sealed).arg("PX").arg(millis).ignore();
+        commands.query_async(&mut self.connection.clone()).await.map_err(unreachable)
+    }
+
+    async fn remove(&self, name: &[u8; 32]) -> Result<(), Unreachable> {
+        self.connection.clone().del(self.key("claims", name)).await.map_err(unreachable)
+    }
+
+    async fn forget(&self, tag: &[u8; 32]) -> Result<(), Unreachable> {
+        let mut connection = self.connection.clone();
+        let list = self.key("claims-of", tag);
+        let keys: Vec<String> = connection.smembers(&list).await.map_err(unreachable)?;
+        let own = format!("{}:claims:", self.prefix);
+        let mut commands = redis::pipe();
+        // A list that somebody wrote into removes nothing but entries of this cache.
+        for key in keys.iter().filter(|key| key.starts_with(&own)) {
+            commands.del(key).ignore();
+        }
+        commands.del(&list).ignore();
+        commands.query_async(&mut connection).await.map_err(unreachable)
+    }
+
+    async fn announce(&self, tag: &[u8; 32]) -> Result<(), Unreachable> {
+        let mut add = redis::cmd("XADD");
+        add.arg(self.stream()).arg("MAXLEN").arg("~").arg(STREAM).arg("*").arg("subject").arg(tag.as_slice());
+        add.query_async::<String>(&mut self.connection.clone()).await.map(drop).map_err(unreachable)
+    }
+}
+
+/// Redis's own text may quote a key; that it is away is all that anybody does anything about.
+fn unreachable(_error: RedisError) -> Unreachable {
+    Unreachable
+}
