@@ -40,13 +40,11 @@ struct Inner {
 }
 
 /// One source, asked for one user.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'q> {
     pub(super) application: &'q Arc<Application>,
     pub(super) source: &'q Arc<Source>,
     pub(super) part: &'q Part,
-    /// What is known of the user.
-    pub(super) identity: &'q Identity,
     pub(super) now: UtcDateTime,
     pub(super) deadline: Deadline,
 }
@@ -136,31 +134,38 @@ impl Pipeline {
         self.0.seal.name(&[parts.as_slice(), &[subject.value.as_bytes()]].concat())
     }
 
+    /// What the source said before, where that still is an answer. Nothing is awaited on this way.
+    pub(super) fn remembers(&self, question: &Question<'_>, identity: &Identity) -> Option<Told> {
+        let Question { source, part, now, .. } = *question;
+        if !source.keeps() {
+            return None;
+        }
+        let (entry, good) = self.0.kept.find(&part.key(identity), now)?;
+        (good == Use::Fresh).then(|| {
+            source.counts.fresh.inc();
+            Told::kept(&entry, good, now)
+        })
+    }
+
     /// What the source says, or why there is no answer.
-    pub(super) async fn ask(&self, question: Question<'_>) -> Result<Told, Failure> {
-        let Question { source, now, .. } = question;
+    pub(super) async fn ask(&self, question: Question<'_>, identity: &Identity) -> Result<Told, Failure> {
+        let Question { application, source, part, now, .. } = question;
         let deadline = question.deadline.within(source.rules.timeout);
         if !source.keeps() {
-            return fetch(&question.application, source, question.ask(), deadline)
-                .await
-                .map(|(found, fragment)| Told::now(found.claims.is_some().then_some(fragment)));
+            let (found, fragment) = fetch(application, source, question.ask(identity), deadline).await?;
+            return Ok(Told::now(found.claims.is_some().then_some(fragment)));
         }
-        let key = question.part.key(question.identity);
-        let kept = self.0.kept.find(&key, now);
-        match &kept {
-            Some((entry, Use::Fresh)) => {
-                source.counts.fresh.inc();
-                return Ok(Told::kept(entry, Use::Fresh, now));
-            }
+        let key = part.key(identity);
+        match self.0.kept.find(&key, now) {
             Some((entry, Use::Stale)) if !source.rules.fresh.is_zero() => {
                 source.counts.stale.inc();
                 // The answer is for whoever comes next.
-                drop(self.fly(&question, key));
-                return Ok(Told::kept(entry, Use::Stale, now));
+                drop(self.fly(&question, identity, key));
+                return Ok(Told::kept(&entry, Use::Stale, now));
             }
-            Some(_) | None => drop(source.counts.miss.inc()),
-        }
-        let coming = self.fly(&question, key.clone());
+            Some(_) | None => source.counts.miss.inc(),
+        };
+        let coming = self.fly(&question, identity, key.clone());
         let outcome = match timeout_at(deadline.at(), coming).await {
             Ok(landed) => landed.unwrap_or(Err(Failure::Bug)),
             Err(_elapsed) => Err(Failure::TimedOut),
@@ -177,7 +182,12 @@ impl Pipeline {
     }
 
     /// Joins the question that is under way, or sends it out.
-    fn fly(&self, question: &Question<'_>, key: Key) -> impl Future<Output = Option<Result<Told, Failure>>> + use<> {
+    fn fly(
+        &self,
+        question: &Question<'_>,
+        identity: &Identity,
+        key: Key,
+    ) -> impl Future<Output = Option<Result<Told, Failure>>> + use<> {
         let (kept, now) = (&self.0.kept, question.now);
         let epoch = kept.epoch();
         let landed = || {
@@ -185,12 +195,12 @@ impl Pipeline {
             Some(Ok(Told::kept(&entry, good, now)))
         };
         self.0.flights.join(key.clone(), epoch, landed, || {
-            let tags = question.identity.subjects().map(|subject| self.tag(&question.application.name, &subject));
+            let tags = identity.subjects().map(|subject| self.tag(&question.application.name, &subject));
             let trip = Trip {
                 pipeline: self.clone(),
                 application: Arc::clone(question.application),
                 source: Arc::clone(question.source),
-                ask: question.ask(),
+                ask: question.ask(identity),
                 tags: tags.collect(),
                 key: key.clone(),
                 epoch,
@@ -292,12 +302,12 @@ impl Told {
 }
 
 impl Question<'_> {
-    fn ask(&self) -> Ask {
-        let known = self.part.known.iter().filter_map(|name| Some((name.clone(), value(self.identity, name)?)));
+    fn ask(&self, identity: &Identity) -> Ask {
+        let known = self.part.known.iter().filter_map(|name| Some((name.clone(), value(identity, name)?)));
         Ask {
             application: self.application.name.as_str().into(),
-            user_id: self.identity.user_id.clone(),
-            email: self.identity.email.clone(),
+            user_id: identity.user_id.clone(),
+            email: identity.email.clone(),
             known: known.collect(),
             wanted: Arc::clone(&self.part.wanted),
             time: Duration::ZERO,

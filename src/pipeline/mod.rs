@@ -115,16 +115,23 @@ impl Pipeline {
         let mut asking = FuturesUnordered::new();
         loop {
             work.settle_what_can_be()?;
+            let mut remembered = false;
             for name in work.to_ask() {
                 // Every source that `from` names was checked to exist; a broken promise is a bug, not a wait.
                 let (Some(source), Some(part)) = (sources.get(name), application.plan.parts.get(name)) else {
                     return Err(Refusal::Internal);
                 };
+                let question = Question { application, source, part, now, deadline };
+                if let Some(told) = self.remembers(&question, &work.assembled.identity) {
+                    work.outcomes.insert(name, (source.rules.on_error, Ok(told)));
+                    remembered = true;
+                    continue;
+                }
                 let identity = work.assembled.identity.clone();
-                asking.push(async move {
-                    let question = Question { application, source, part, identity: &identity, now, deadline };
-                    (name, source.rules.on_error, self.ask(question).await)
-                });
+                asking.push(async move { (name, source.rules.on_error, self.ask(question, &identity).await) });
+            }
+            if remembered {
+                continue;
             }
             let Some((name, on_error, outcome)) = asking.next().await else { break };
             work.outcomes.insert(name, (on_error, outcome));

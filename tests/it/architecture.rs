@@ -19,6 +19,8 @@ const FORBIDDEN: &[(&[&str], &[&str], &str)] = &[
             "limits.rs",
             "attributes.rs",
             "caller.rs",
+            "expression",
+            "schema.rs",
         ],
         &[
             "tokio",
