@@ -28,6 +28,9 @@ use tokio_util::task::TaskTracker;
 /// Signs in a round, and rounds.
 const ROUND: usize = 500;
 const ROUNDS: usize = 200;
+/// The attributes, and what each of them is.
+const CLAIMS: [&str; 3] = ["plan", "title", "number"];
+const VALUE: &str = "a value of some length";
 /// What all sources have together while one hangs.
 const BUDGET: Duration = Duration::from_millis(100);
 /// Signs under way at once, and how many times over.
@@ -63,24 +66,27 @@ struct Open(Config);
 impl ClaimSource for Open {
     async fn claims(&self, _ask: &Ask) -> Answer {
         match &self.0.claim {
-            Some(claim) => Answer::found(Map::from_iter([(claim.clone(), json!("a value of some length"))])),
+            Some(claim) => Answer::found(Map::from_iter([(claim.clone(), json!(VALUE))])),
             None => std::future::pending().await,
         }
     }
 }
 
-/// An authority whose three attributes come from three sources.
-fn authority(runtime: &tokio::runtime::Runtime, source: impl Fn(&str) -> String) -> Authority {
+/// An authority whose three attributes come each from a source of its own, or all from the only one that there is.
+fn authority(runtime: &tokio::runtime::Runtime, source: impl Fn(&str) -> Option<String>) -> Authority {
     let mut config = String::from(
         "[applications.demo]\nprofile = \"featurebase\"\nkeys.jwt = { purpose = \"jwt\", secret = { env = \"S\" } }\n\
          keys.iv = { purpose = \"legacy\", secret = { env = \"IV\" } }\n",
     );
     config.push_str(&format!("claims = {{ budget_ms = {} }}\n", BUDGET.as_millis()));
-    for claim in ["plan", "title", "number"] {
-        config.push_str(&format!("attributes.{claim} = {{ type = \"string\", from = [\"{claim}s\"] }}\n"));
+    let sources: Vec<_> = CLAIMS.iter().filter_map(|claim| Some((*claim, source(claim)?))).collect();
+    for claim in CLAIMS {
+        let from = sources.iter().find(|(name, _)| *name == claim).map_or(CLAIMS[0], |(name, _)| name);
+        config.push_str(&format!("attributes.{claim} = {{ type = \"string\", from = [\"{from}s\"] }}\n"));
     }
-    for claim in ["plan", "title", "number"] {
-        config.push_str(&format!("[sources.{claim}s]\nsets = [\"{claim}\"]\n{}\n", source(claim)));
+    for (claim, rules) in &sources {
+        let sets = if sources.len() == 1 { CLAIMS.to_vec() } else { vec![*claim] };
+        config.push_str(&format!("[sources.{claim}s]\nsets = {sets:?}\n{rules}\n"));
     }
     let env = BTreeMap::from(
         [("S", "jwt-secret"), ("IV", "iv-secret")]
@@ -113,29 +119,33 @@ fn timed(runtime: &tokio::runtime::Runtime, authority: &Authority, caller: &Call
     began.elapsed().as_secs_f64()
 }
 
-/// Sign with three sources hot in the cache, against Sign with the same claims from three static sources: round by round
-/// in turn, so that what else the machine does falls on both.
+/// Sign with three sources hot in the cache, against Sign with the same claims written into the configuration: as three
+/// static sources, and as one. Round by round in turn, so that what else the machine does falls on all of them.
 fn hot(out: &mut impl std::io::Write) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (caller, order) = (Caller::anyone("benchmark"), order());
     let in_cache = authority(&runtime, |claim| {
-        format!("kind = \"bench\"\non_error = \"refuse\"\nfresh_secs = 3600\nconfig = {{ claim = \"{claim}\" }}")
+        let config = format!("config = {{ claim = \"{claim}\" }}");
+        Some(format!("kind = \"bench\"\non_error = \"refuse\"\nfresh_secs = 3600\n{config}"))
     });
-    let written = authority(&runtime, |claim| {
-        let claims = format!("{{ {claim} = \"a value of some length\" }}");
-        format!("kind = \"static\"\non_error = \"refuse\"\nconfig = {{ claims = {claims} }}")
-    });
-    let mut ratios: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let (written, hot) =
-                (timed(&runtime, &written, &caller, &order), timed(&runtime, &in_cache, &caller, &order));
-            hot / written
-        })
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    let at = |share: f64| ratios.get((ratios.len() as f64 * share) as usize).copied().unwrap_or_default();
-    writeln!(out, "sign, three sources hot in the cache / three static sources").unwrap();
-    writeln!(out, "  median {:.2}, quartiles {:.2} to {:.2}", at(0.5), at(0.25), at(0.75)).unwrap();
+    let written = |claims: &str| {
+        Some(format!("kind = \"static\"\non_error = \"refuse\"\nconfig = {{ claims = {{ {claims} }} }}"))
+    };
+    let three = authority(&runtime, |claim| written(&format!("{claim} = \"{VALUE}\"")));
+    let all = CLAIMS.map(|claim| format!("{claim} = \"{VALUE}\"")).join(", ");
+    let one = authority(&runtime, |claim| (claim == CLAIMS[0]).then(|| written(&all)).flatten());
+    let (mut against_three, mut against_one) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let [hot, three, one] = [&in_cache, &three, &one].map(|authority| timed(&runtime, authority, &caller, &order));
+        against_three.push(hot / three);
+        against_one.push(hot / one);
+    }
+    for (name, mut ratios) in [("three static sources", against_three), ("one static source", against_one)] {
+        ratios.sort_by(f64::total_cmp);
+        let at = |share: f64| ratios.get((ratios.len() as f64 * share) as usize).copied().unwrap_or_default();
+        writeln!(out, "sign, three sources hot in the cache / {name}").unwrap();
+        writeln!(out, "  median {:.2}, quartiles {:.2} to {:.2}", at(0.5), at(0.25), at(0.75)).unwrap();
+    }
 }
 
 /// The tail of Sign while one of three sources hangs, with the breaker out of the way.
@@ -144,9 +154,8 @@ fn hanging(out: &mut impl std::io::Write) {
     let (caller, order) = (Caller::anyone("benchmark"), order());
     let authority = authority(&runtime, |claim| {
         let config = if claim == "plan" { "{}".to_owned() } else { format!("{{ claim = \"{claim}\" }}") };
-        format!(
-            "kind = \"bench\"\non_error = \"omit\"\nbreaker_failures = 1000000\nconcurrency = 1000\nconfig = {config}"
-        )
+        let rules = "on_error = \"omit\"\nbreaker_failures = 1000000\nconcurrency = 1000";
+        Some(format!("kind = \"bench\"\n{rules}\nconfig = {config}"))
     });
     let one = || async {
         let began = Instant::now();
@@ -170,7 +179,7 @@ fn hanging(out: &mut impl std::io::Write) {
 }
 
 fn main() {
-    // Both uses of the name by cargo: `cargo test` builds benchmarks and runs them with `--test`.
+    // `cargo test --benches` runs benchmarks with `--test`: that they start is all it asks.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }

@@ -204,9 +204,9 @@ impl Authority {
 
     /// Drops what claim sources are remembered to have said about a subject, on every replica.
     pub async fn invalidate(&self, caller: &Caller, order: &InvalidateOrder) -> Result<(), Refusal> {
-        let (snapshot, _) = self.present();
+        let (snapshot, now) = self.present();
         let application = &snapshot.application_for(caller, &order.application)?.name;
-        let told = self.pipeline.invalidate(application, &order.subject).await;
+        let told = self.pipeline.invalidate(application, &order.subject, now).await;
         events::Invalidated { caller: &caller.name, application, told: told.is_ok() }.emit();
         told.map_err(|_unreachable| Refusal::StoreUnavailable)
     }

@@ -89,7 +89,9 @@ Example:
 The next token for the user asks every source again; tokens that were signed stay as they are. \
 The caller of COUNTERSIGN_TOKEN or --token-file needs the permission `admin`.
 
-Exit status: 0 dropped everywhere, 2 not: where the store is away it was dropped on the server that was asked alone.";
+Replicas are told through the Redis that is their store; without one, tell each of them.
+
+Exit status: 0 dropped, 2 not: where the store is away it was dropped on the server that was asked alone.";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

@@ -157,12 +157,18 @@ fn values(table: &Table<'_>, name: &str, attributes: &mut Attributes) {
         let takes = Field::named(name).is_none_or(|field| Field::TEXTS.contains(&field));
         if !takes {
             table.problem("default", "is of a field that has none", "remove it");
-        } else if !kind.fits(&default) || Attributes::breach(name, &default).is_some() {
+        } else if !kind.fits(&default) || Attributes::breach(name, &default).is_some() || is_empty_field(name, &default)
+        {
             table.problem("default", "is not of the attribute's type, or over a limit", &format!("a {}", kind.name()));
         }
         shape.default = Some(default);
     }
     attributes.shapes.insert(name.to_owned(), shape);
+}
+
+/// An attribute may be empty text; a field that is empty is not there.
+fn is_empty_field(name: &str, value: &serde_json::Value) -> bool {
+    Field::named(name).is_some() && value.as_str().is_some_and(str::is_empty)
 }
 
 /// Every name of a user's attributes and fields, with its type.
@@ -224,7 +230,11 @@ fn check_required(table: &Table<'_>, rule: &Rule, sources: &BTreeMap<String, Che
         Origin::Source(name) => sources.get(name).is_some_and(Checked::omits),
     };
     if rule.required && rule.from.iter().any(omits) {
-        table.problem("required", "is a claim of a source with on_error = \"omit\"", "use on_error = \"refuse\" there");
+        table.problem(
+            "required",
+            "is a claim of a source with on_error = \"omit\"",
+            "use \"refuse\" or \"stale\" there",
+        );
     }
 }
 

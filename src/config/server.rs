@@ -9,6 +9,10 @@ use super::callers::Callers;
 use super::reader::{Table, plainly};
 use crate::profile::{Invalid, Profile};
 use crate::secret::Secret;
+use crate::store::SharedRedis;
+
+/// Bytes of a secret that keys are derived from (RFC 5869 section 4: as many as its hash has).
+const SECRET_BYTES: usize = 32;
 
 /// `[server]`
 #[derive(Debug)]
@@ -34,7 +38,7 @@ pub struct Tls {
     pub client_ca: Option<Vec<u8>>,
 }
 
-/// `[store]`: read and checked; nothing is kept there yet.
+/// `[store]`. In this version nothing is kept there but what replicas share of claims.
 #[derive(Debug)]
 pub enum Store {
     /// One file, one node.
@@ -73,6 +77,13 @@ pub(super) fn read(root: &Table<'_>, world: World<'_>, callers: &Callers) -> Ser
             let plaintext = table.flag("plaintext");
             server.tls = table.table("tls").and_then(|tls| self::tls(&tls));
             server.pseudonym_secret = table.secret("pseudonym_secret", world.env);
+            if server.pseudonym_secret.as_ref().is_some_and(|secret| secret.len() < SECRET_BYTES) {
+                table.warning(
+                    "pseudonym_secret",
+                    "is under 32 bytes",
+                    "use 32 random bytes: it seals what replicas share",
+                );
+            }
             let insecure = table.flag("insecure");
             check_exposure(&table, &server, plaintext, insecure, has_callers);
             table.done();
@@ -177,7 +188,15 @@ pub(super) fn store(root: &Table<'_>, world: World<'_>, has_pseudonym_secret: bo
                 root.problem("server.pseudonym_secret", "is missing", "Redis needs it: { env = \"NAME\" }");
             }
             let prefix = table.text("prefix").unwrap_or_else(|| "countersign".to_owned());
-            table.secret("url", world.env).map(|url| Store::Redis { url, prefix })
+            let url = table.secret("url", world.env);
+            if url.as_ref().is_some_and(|url| !SharedRedis::is_address(url)) {
+                table.problem(
+                    "url",
+                    "is not an address of Redis",
+                    "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss://",
+                );
+            }
+            url.map(|url| Store::Redis { url, prefix })
         }
     };
     table.integer("wait_replicas", 0..=16);

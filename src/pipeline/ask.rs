@@ -2,10 +2,12 @@
 //! itself, and from the cache again where the operator takes the old for the missing.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_claim_source::{Ask, Why};
+use futures::FutureExt as _;
 use time::UtcDateTime;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
@@ -103,9 +105,9 @@ impl Pipeline {
 
     /// Drops what is kept about a subject, here and, where there are other replicas, there too. Nothing is kept here in
     /// any case; the error says that the others could not be told.
-    pub async fn invalidate(&self, application: &str, subject: &Subject) -> Result<(), Unreachable> {
+    pub async fn invalidate(&self, application: &str, subject: &Subject, now: UtcDateTime) -> Result<(), Unreachable> {
         let tag = self.tag(application, subject);
-        self.0.kept.forget(tag);
+        self.0.kept.forget(tag, now);
         match &self.0.shared {
             None => Ok(()),
             Some(shared) => {
@@ -116,8 +118,8 @@ impl Pipeline {
     }
 
     /// Drops what is kept here about a subject that another replica named.
-    pub async fn heard(&self, tag: Tag) {
-        self.0.kept.forget(tag);
+    pub async fn heard(&self, tag: Tag, now: UtcDateTime) {
+        self.0.kept.forget(tag, now);
         if let Some(shared) = &self.0.shared {
             // A replica whose question was under way may have laid its answer there after the first removal.
             shared.entries.forget(&tag).await.unwrap_or_default();
@@ -174,7 +176,10 @@ impl Pipeline {
             Err(Failure::Unavailable(_) | Failure::LeftAlone | Failure::TimedOut | Failure::Malformed(_))
                 if source.rules.on_error == OnError::Stale =>
             {
-                let old = self.0.kept.find(&key, now).map(|(entry, good)| Told::kept(&entry, good, now));
+                let old = self.0.kept.find(&key, now).map(|(entry, good)| {
+                    source.counts.stale.inc();
+                    Told::kept(&entry, good, now)
+                });
                 old.map(|told| Told { stale: true, failed: true, ..told }).map_or(outcome, Ok)
             }
             outcome => outcome,
@@ -290,8 +295,12 @@ impl Trip {
         if fragment.as_ref().is_some_and(|fragment| fragment.malformed().is_some()) {
             return None;
         }
+        let asked_at = written.asked_at()?;
+        if !self.pipeline.0.kept.stands_since(asked_at, &self.tags) {
+            return None;
+        }
         let fresh_for = written.fresh_for.map(Duration::from_millis);
-        Entry::of(fragment, fresh_for, &self.source.rules, written.asked_at()?, (self.epoch, self.tags.clone()))
+        Entry::of(fragment, fresh_for, &self.source.rules, asked_at, (self.epoch, self.tags.clone()))
     }
 }
 
@@ -326,11 +335,14 @@ async fn fetch(
     let span = tracing::info_span!("source_call", source = name, application = application.name);
     let began = Instant::now();
     let called = async {
-        let outcome = source.call(ask, deadline).await.map(|found| {
-            let claims = found.claims.as_ref();
-            let fragment = claims.map(|claims| Fragment::of(application, name, claims)).unwrap_or_default();
-            (found, Arc::new(fragment))
-        });
+        let judged = async {
+            source.call(ask, deadline).await.map(|found| {
+                let claims = found.claims.as_ref();
+                let fragment = claims.map(|claims| Fragment::of(application, name, claims)).unwrap_or_default();
+                (found, Arc::new(fragment))
+            })
+        };
+        let outcome = AssertUnwindSafe(judged).catch_unwind().await.unwrap_or(Err(Failure::Bug));
         let (word, trouble) = match &outcome {
             Ok((_, fragment)) if fragment.malformed().is_some() => {
                 let claim = fragment.malformed().unwrap_or_default();

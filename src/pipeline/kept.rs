@@ -95,10 +95,19 @@ pub(super) struct Kept {
 
 #[derive(Debug, Default)]
 struct Tombstones {
-    /// Entries that were asked for before this epoch are dropped, whatever they are about.
-    floor: u64,
-    /// Entries about these subjects from before this epoch are dropped.
-    by_tag: BTreeMap<Tag, u64>,
+    /// Entries that were asked for before this are dropped, whatever they are about.
+    floor: Option<Cut>,
+    /// Entries about these subjects from before this are dropped.
+    by_tag: BTreeMap<Tag, Cut>,
+}
+
+/// When something was invalidated.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// In the count of this process, which orders what happens in it.
+    epoch: u64,
+    /// By the clock, for what other replicas asked; none where nothing says that they do not know it.
+    at: Option<UtcDateTime>,
 }
 
 impl Kept {
@@ -126,8 +135,18 @@ impl Kept {
         if epoch == self.epoch() {
             return true;
         }
+        self.is_after(tags, |cut| epoch >= cut.epoch)
+    }
+
+    /// Whether nothing about these subjects was invalidated since another replica asked. Whoever writes to the shared
+    /// store can lay an old answer there again.
+    pub(super) fn stands_since(&self, asked_at: UtcDateTime, tags: &[Tag]) -> bool {
+        self.is_after(tags, |cut| cut.at.is_none_or(|at| asked_at > at))
+    }
+
+    fn is_after(&self, tags: &[Tag], after: impl Fn(&Cut) -> bool) -> bool {
         let tombstones = self.tombstones.read().unwrap_or_else(PoisonError::into_inner);
-        epoch >= tombstones.floor && tags.iter().all(|tag| tombstones.by_tag.get(tag).is_none_or(|at| epoch >= *at))
+        tombstones.floor.iter().chain(tags.iter().filter_map(|tag| tombstones.by_tag.get(tag))).all(after)
     }
 
     /// Keeps an entry, unless its subject was invalidated while the question was under way.
@@ -142,22 +161,25 @@ impl Kept {
     }
 
     /// Drops what is kept about a subject, and what is being asked about it now.
-    pub(super) fn forget(&self, tag: Tag) {
+    pub(super) fn forget(&self, tag: Tag, at: UtcDateTime) {
         let mut tombstones = self.tombstones.write().unwrap_or_else(PoisonError::into_inner);
-        let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+        let cut = self.cut(Some(at));
         if tombstones.by_tag.len() >= TOMBSTONES {
             // Too much is dropped rather than too little.
-            *tombstones = Tombstones { floor: epoch, by_tag: BTreeMap::new() };
+            *tombstones = Tombstones { floor: Some(cut), by_tag: BTreeMap::new() };
         } else {
-            tombstones.by_tag.insert(tag, epoch);
+            tombstones.by_tag.insert(tag, cut);
         }
     }
 
-    /// Drops everything.
+    /// Drops everything that is kept here.
     pub(super) fn forget_all(&self) {
         let mut tombstones = self.tombstones.write().unwrap_or_else(PoisonError::into_inner);
-        let floor = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
-        *tombstones = Tombstones { floor, by_tag: BTreeMap::new() };
+        *tombstones = Tombstones { floor: Some(self.cut(None)), by_tag: BTreeMap::new() };
+    }
+
+    fn cut(&self, at: Option<UtcDateTime>) -> Cut {
+        Cut { epoch: self.epoch.fetch_add(1, Ordering::AcqRel) + 1, at }
     }
 }
 
@@ -222,13 +244,17 @@ mod tests {
         let early = kept.epoch();
         kept.keep(b"ada".to_vec(), entry(early, &[ada]));
         kept.keep(b"bob".to_vec(), entry(early, &[bob]));
-        kept.forget(ada);
+        kept.forget(ada, at(0));
         assert!(kept.find(b"ada", at(0)).is_none() && kept.find(b"bob", at(0)).is_some());
         kept.keep(b"ada".to_vec(), entry(early, &[ada]));
         assert!(kept.find(b"ada", at(0)).is_none(), "it was under way when its subject was invalidated");
         kept.keep(b"ada".to_vec(), entry(kept.epoch(), &[ada]));
         assert!(kept.find(b"ada", at(0)).is_some());
+        assert!(
+            !kept.stands_since(at(0), &[ada]) && kept.stands_since(at(1), &[ada]) && kept.stands_since(at(0), &[bob])
+        );
         kept.forget_all();
+        assert!(kept.stands_since(at(0), &[bob]), "what others know is theirs to drop");
         assert!(kept.find(b"ada", at(0)).is_none() && kept.find(b"bob", at(0)).is_none());
     }
 
@@ -242,10 +268,10 @@ mod tests {
             tag
         };
         for n in 0..TOMBSTONES {
-            kept.forget(tag(n));
+            kept.forget(tag(n), at(0));
         }
         assert!(kept.find(b"bob", at(0)).is_some());
-        kept.forget(tag(TOMBSTONES));
+        kept.forget(tag(TOMBSTONES), at(0));
         assert!(kept.find(b"bob", at(0)).is_none());
     }
 

@@ -1,6 +1,6 @@
 //! The second level of the cache, which replicas share. The place it lies in is not trusted: entries are sealed with a
 //! key that only the replicas have, for their own key and no other, and hold their own age. Whoever writes there can
-//! make an entry disappear, and nothing else.
+//! make an entry disappear, or lay one there again that was genuine and is still in its time; nothing else.
 
 use std::fmt;
 use std::sync::Arc;

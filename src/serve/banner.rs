@@ -9,9 +9,17 @@ use crate::config::dev::{APPLICATION, SECRETS};
 use crate::config::{Settings, Store};
 
 /// The first lines of a server.
-pub(super) fn started(options: &Options, settings: &Settings, address: SocketAddr, generated: bool) -> String {
+pub(super) fn started(
+    options: &Options,
+    settings: &Settings,
+    (address, admin): (SocketAddr, Option<SocketAddr>),
+    generated: bool,
+) -> String {
     let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
     let mut text = format!("countersign {}\nlistening on {scheme}://{address}\n", env!("CARGO_PKG_VERSION"));
+    if let Some(admin) = admin {
+        text.push_str(&format!("metrics and health on http://{admin}\n"));
+    }
     text.push_str(state(settings));
     if options.dev && options.config.is_none() {
         text.push_str(&dev(&format!("{scheme}://{address}"), generated));
@@ -22,8 +30,11 @@ pub(super) fn started(options: &Options, settings: &Settings, address: SocketAdd
 fn state(settings: &Settings) -> &'static str {
     match &settings.store {
         None => "state: in memory; it ends with this process\n",
-        Some(Store::Embedded { .. } | Store::Redis { .. }) => {
+        Some(Store::Embedded { .. }) => {
             "state: in memory only, in this version: [store] is checked and not used, and state ends with this process\n"
+        }
+        Some(Store::Redis { .. }) => {
+            "state: in memory, and ends with this process; in this version replicas share cached claims alone, in Redis\n"
         }
     }
 }

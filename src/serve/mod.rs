@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tonic::service::interceptor::InterceptedService;
@@ -43,6 +45,8 @@ const HEADER_BYTES: u32 = 16 * 1024;
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// How long a request may take, its arrival included: half-sent ones do not stay.
 const REQUEST: Duration = Duration::from_secs(30);
+/// The pause after a task that must not end has ended.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long requests under way may take after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -146,7 +150,6 @@ async fn until_signal(
     let stop = signal().context("the signals")?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))?;
     let address = listener.local_addr()?;
-    let banner = banner::started(options, &settings, address, generated);
     if settings.callers.is_empty() && !options.dev {
         tracing::warn!("insecure = true: anyone on this machine may do anything");
     }
@@ -163,6 +166,8 @@ async fn until_signal(
             Some(bound.with_context(|| format!("{address} (server.admin_listen) cannot be listened on"))?)
         }
     };
+    let shown = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+    let banner = banner::started(options, &settings, (address, shown), generated);
     let tasks = TaskTracker::new();
     let pipeline = pipeline(&settings, &tasks).await?;
     let (server, callers, snapshot) = settings.open(&metrics).await?;
@@ -183,23 +188,29 @@ pub async fn pipeline(settings: &Settings, tasks: &TaskTracker) -> anyhow::Resul
     let redis = SharedRedis::open(url, prefix).await.map_err(anyhow::Error::msg)?;
     let seal = Seal::from_secret(secret.expose()).context("the keys of the shared cache")?;
     let pipeline = Pipeline::sharing(seal, Arc::new(redis.clone()), tasks.clone());
-    let hearing = pipeline.clone();
-    tasks.spawn(async move {
-        redis
-            .listen(|heard| {
-                let pipeline = hearing.clone();
-                async move {
-                    match heard {
-                        Heard::Again => events::ReplicasHeard.emit(),
-                        Heard::Nothing => events::ReplicasUnheard.emit(),
-                        Heard::Gap => pipeline.forget_all(),
-                        Heard::Forget(tag) => pipeline.heard(tag).await,
-                    }
-                }
-            })
-            .await;
-    });
+    tasks.spawn(hear_replicas(redis, pipeline.clone()));
     Ok(pipeline)
+}
+
+/// Does what other replicas say, for ever. After a bug it begins anew, with nothing that could have been missed.
+async fn hear_replicas(redis: SharedRedis, pipeline: Pipeline) {
+    let hear = |heard| {
+        let pipeline = pipeline.clone();
+        async move {
+            match heard {
+                Heard::Again => events::ReplicasHeard.emit(),
+                Heard::Nothing => events::ReplicasUnheard.emit(),
+                Heard::Gap => pipeline.forget_all(),
+                Heard::Forget(tag) => pipeline.heard(tag, System.now()).await,
+            }
+        }
+    };
+    loop {
+        let listening = AssertUnwindSafe(redis.listen(hear)).catch_unwind();
+        drop(listening.await);
+        pipeline.forget_all();
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// Where a server listens.
@@ -221,6 +232,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let (health_reporter, health) = tonic_health::server::health_reporter();
     health_reporter.set_serving::<TokenAuthorityServer<Service>>().await;
+    health_reporter.set_serving::<SourcesServer<SourcesService>>().await;
     let Listeners { grpc: listener, admin } = listeners;
     let (serving, ready) = tokio::sync::watch::channel(true);
     let pages = admin::pages(authority.metrics(), ready);
@@ -254,6 +266,7 @@ pub async fn serve(
         stop.await;
         tracing::info!("Stopping: what is under way comes to its end");
         health_reporter.set_not_serving::<TokenAuthorityServer<Service>>().await;
+        health_reporter.set_not_serving::<SourcesServer<SourcesService>>().await;
         health_reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         drop((drain, serving.send(false)));
     };

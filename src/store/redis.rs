@@ -1,6 +1,7 @@
 //! What replicas share in Redis: the second level of the claims cache, and the word of what is invalidated. Nothing that
 //! is read here is believed (`pipeline/shared.rs`), and nothing waits long for it.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ pub enum Heard {
     Forget([u8; 32]),
 }
 
+/// A word of the stream: its id, its fields and their values in turn.
+type Word = (String, Vec<Vec<u8>>);
+
 /// The last word of the stream that was heard.
 #[derive(Clone, Debug, Default)]
 struct Position(Option<String>);
@@ -68,6 +72,12 @@ impl SharedRedis {
         Ok(Self { client, connection, prefix: prefix.to_owned() })
     }
 
+    /// Whether it is an address of Redis.
+    #[must_use]
+    pub fn is_address(url: &Secret) -> bool {
+        std::str::from_utf8(url.expose()).is_ok_and(|url| Client::open(url).is_ok())
+    }
+
     fn key(&self, what: &str, name: &[u8; 32]) -> String {
         format!("{}:{what}:{}", self.prefix, hex::encode(name))
     }
@@ -77,70 +87,54 @@ impl SharedRedis {
     }
 
     /// Listens to what other replicas say, for ever.
-    pub async fn listen<F>(&self, mut hear: impl FnMut(Heard) -> F)
-    where
-        F: Future<Output = ()>,
-    {
-        let (mut position, mut away) = (Position::default(), true);
+    pub async fn listen<F: Future<Output = ()>>(&self, mut hear: impl FnMut(Heard) -> F) -> Infallible {
+        let (mut position, mut reached) = (Position::default(), true);
         loop {
-            let lost = self.follow(&mut position, &mut away, &mut hear).await;
-            if !std::mem::replace(&mut away, true) {
+            let Err(_lost) = self.follow(&mut position, &mut reached, &mut hear).await;
+            // Said once for each time that it goes away, the start among them.
+            if std::mem::replace(&mut reached, false) {
                 hear(Heard::Nothing).await;
             }
-            drop(lost);
             tokio::time::sleep(PAUSE).await;
         }
     }
 
     /// Follows the stream on a connection of its own until that breaks.
-    async fn follow<F>(
+    async fn follow<F: Future<Output = ()>>(
         &self,
         position: &mut Position,
-        away: &mut bool,
+        reached: &mut bool,
         hear: &mut impl FnMut(Heard) -> F,
-    ) -> Result<std::convert::Infallible, RedisError>
-    where
-        F: Future<Output = ()>,
-    {
+    ) -> Result<Infallible, RedisError> {
         let connecting = self.client.get_multiplexed_async_connection();
         let timed_out = |_elapsed| RedisError::from((redis::ErrorKind::Io, "no connection in time"));
         let mut connection = tokio::time::timeout(COMMAND, connecting).await.map_err(timed_out)??;
         connection.set_response_timeout(BLOCK + COMMAND);
         let key = self.stream();
-        let mut last = match position.0.take() {
+        let still_there = match position.0.take() {
+            None => None,
             Some(last) => {
-                let first: Vec<(String, Vec<Vec<u8>>)> = redis::cmd("XRANGE")
-                    .arg(&key)
-                    .arg(&last)
-                    .arg("+")
-                    .arg("COUNT")
-                    .arg(1)
-                    .query_async(&mut connection)
-                    .await?;
-                // The last word that was heard is still there, so that nothing after it is missing.
-                if first.first().map(|(id, _)| id) != Some(&last) {
-                    hear(Heard::Gap).await;
-                }
-                last
+                let mut range = redis::cmd("XRANGE");
+                range.arg(&key).arg(&last).arg(&last);
+                let found: Vec<Word> = range.query_async(&mut connection).await?;
+                Some(last).filter(|_| !found.is_empty())
             }
+        };
+        let mut last = match still_there {
+            // The last word that was heard is still there, so that nothing after it is missing.
+            Some(last) => last,
             None => {
-                let newest: Vec<(String, Vec<Vec<u8>>)> = redis::cmd("XREVRANGE")
-                    .arg(&key)
-                    .arg("+")
-                    .arg("-")
-                    .arg("COUNT")
-                    .arg(1)
-                    .query_async(&mut connection)
-                    .await?;
+                let mut newest = redis::cmd("XREVRANGE");
+                newest.arg(&key).arg("+").arg("-").arg("COUNT").arg(1);
+                let newest: Vec<Word> = newest.query_async(&mut connection).await?;
                 hear(Heard::Gap).await;
                 newest.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id)
             }
         };
-        *away = false;
+        *reached = true;
         hear(Heard::Again).await;
         loop {
             position.0 = Some(last.clone());
-            type Word = (String, Vec<Vec<u8>>);
             let read: Option<Vec<(String, Vec<Word>)>> = redis::cmd("XREAD")
                 .arg("BLOCK")
                 .arg(BLOCK.as_millis() as u64)

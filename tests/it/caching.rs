@@ -367,6 +367,20 @@ async fn whoever_writes_to_the_shared_store_forges_nothing() {
     assert_eq!(plan(&mut late, "ada").await, fresh("of ada", 0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_put_back_after_an_invalidation_is_not_believed() {
+    let redis = Redis::start();
+    let script = Script::new("put-back", say(gold()));
+    let mut server = sharing(&redis.url(), "put-back", SHARED).start().await;
+    plan(&mut server, "1").await;
+    let key = shared(&redis, 1).remove(0);
+    redis.run(&["COPY", &key, "kept"]);
+    script.play(say(found(json!({"plan": "Free"}))));
+    invalidate(&server, Kind::UserId("1".to_owned())).await.unwrap();
+    redis.run(&["RENAME", "kept", &key]);
+    assert_eq!(plan(&mut server, "1").await, fresh("Free", 0));
+}
+
 #[tokio::test]
 async fn without_the_shared_store_signing_goes_on_and_invalidating_says_so() {
     let redis = Redis::start();
@@ -396,6 +410,10 @@ async fn the_configuration_says_what_can_be_kept() {
     problem("on_error = \"omit\"\nfresh_secs = 5\nshared = true", "sources.s.shared", "replicas share");
     problem("on_error = \"omit\"\nfresh_secs = -1", "sources.s.fresh_secs", "");
     problem("on_error = \"omit\"\nconcurrency = 0", "sources.s.concurrency", "");
+    let nowhere = sharing("http://127.0.0.1:1", "x", "on_error = \"omit\"").check().unwrap_err();
+    assert_eq!(nowhere[0].key, "store.url");
+    let short = sharing("redis://127.0.0.1:1", "x", "on_error = \"omit\"").env("PSEUDONYM", "short").check().unwrap();
+    assert!(short.warnings.iter().any(|warning| warning.key == "server.pseudonym_secret"), "{:?}", short.warnings);
     let unkept = sharing("redis://127.0.0.1:1", "x", "on_error = \"omit\"\nshared = true").check().unwrap_err();
     assert_eq!(unkept[0].key, "sources.s.shared");
 }

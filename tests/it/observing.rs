@@ -43,6 +43,8 @@ async fn the_admin_listener_shows_metrics_and_health() {
     script.play(say(Answer::unavailable("no")));
     server.sign(sign_for(user("2"))).await.unwrap();
     server.sign(sign_for(user("root"))).await.unwrap_err();
+    // Left alone by now.
+    server.sign(sign_for(user("3"))).await.unwrap();
 
     let (status, text) = get(admin, "/metrics");
     assert_eq!(status, 200);
@@ -50,10 +52,11 @@ async fn the_admin_listener_shows_metrics_and_health() {
         "countersign_source_calls_total{source=\"s\",outcome=\"found\"} 1",
         "countersign_source_calls_total{source=\"s\",outcome=\"unavailable\"} 1",
         "countersign_source_cache_total{source=\"s\",result=\"fresh\"} 1",
-        "countersign_source_cache_total{source=\"s\",result=\"miss\"} 2",
+        "countersign_source_calls_total{source=\"s\",outcome=\"left_alone\"} 1",
+        "countersign_source_cache_total{source=\"s\",result=\"miss\"} 3",
         "countersign_source_pauses_total{source=\"s\"} 1",
-        "countersign_source_call_seconds_count{source=\"s\"} 2",
-        "countersign_decisions_total{rpc=\"Sign\",outcome=\"done\",reason=\"\"} 3",
+        "countersign_source_call_seconds_count{source=\"s\"} 3",
+        "countersign_decisions_total{rpc=\"Sign\",outcome=\"done\",reason=\"\"} 4",
         "countersign_decisions_total{rpc=\"Sign\",outcome=\"refused\",reason=\"SUBJECT_PRIVILEGED\"} 1",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");

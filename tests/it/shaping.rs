@@ -98,6 +98,8 @@ fn shapes_are_checked_when_they_are_loaded() {
     problem("type = \"string\"\nvalue = \"nothing + 'x'\"", "value", "nothing");
     problem("type = \"string\"\nvalue = \"1 + 1\"", "value", "");
     problem("type = \"string\"\nvalue = \"(\"", "value", "");
+    let empty = Setup::default().and(&attribute("name", "default = \"\"")).check().unwrap_err();
+    assert!(empty[0].key.ends_with("attributes.name.default"), "an empty field is not there: {empty:?}");
     let circle =
         attribute("a", "type = \"string\"\nvalue = \"b\"") + &attribute("b", "type = \"string\"\nvalue = \"a\"");
     let problems = Setup::default().and(&circle).check().unwrap_err();

@@ -50,8 +50,8 @@ pub struct Config {
     /// Claim by claim, where it stands in the answer: a JSONPath. A claim that is not here stands under its own name.
     #[serde(default)]
     claims: BTreeMap<String, String>,
-    /// What the answer must repeat, and where: `{ user_id = "$.id" }`. With another value there, or none, it is another
-    /// user's answer, and nothing of it is taken.
+    /// What the answer must repeat, and where: `{ user_id = "$.id" }`. With another value there, or with claims and no
+    /// value, it is another user's answer, and nothing of it is taken.
     #[serde(default)]
     same: BTreeMap<String, String>,
     /// How many bytes an answer may have.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::process::{children, is_root, succeed, until_stopped};
+use crate::process::{children, is_root, succeed, until_ended, until_stopped};
 use crate::{Certificates, Daemon, free_port, until};
 
 /// A running PostgreSQL. Ends with the value.
@@ -91,15 +91,18 @@ impl Postgres {
         format!("postgres://{role}:{password}@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// The folder of its Unix socket, which lets in everybody.
+    pub fn socket(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub const fn port(&self) -> u16 {
         self.port
     }
 
     /// Makes the server hang: connections open, and nothing is answered.
     pub fn pause(&self) {
-        self.signal("STOP");
-        let id = self.id();
-        children(&id).iter().chain([&id]).for_each(|id| until_stopped(id));
+        self.signal("STOP").iter().for_each(|process| until_stopped(process));
     }
 
     /// Goes on after [`pause`](Self::pause).
@@ -109,8 +112,9 @@ impl Postgres {
 
     /// Ends it, without a word to anybody.
     pub fn kill(&mut self) {
-        self.signal("KILL");
+        let processes = self.signal("KILL");
         self.daemon = None;
+        processes.iter().for_each(|process| until_ended(process));
     }
 
     /// Ends it if it runs, and starts it on the same port with the same data.
@@ -133,18 +137,19 @@ impl Postgres {
         self.folder.path().join("data")
     }
 
-    /// To the server and the processes that serve its connections.
-    fn signal(&self, name: &str) {
-        if let Some(daemon) = &self.daemon {
-            // A server that ends loses its children, and one that has not stopped yet makes more.
-            let mut processes = BTreeSet::from_iter(children(&self.id()));
-            daemon.signal(name);
-            processes.extend(children(&self.id()));
-            for child in processes {
-                // It may have ended by itself.
-                drop(Command::new("kill").arg(format!("-{name}")).arg(child).stderr(Stdio::null()).status());
-            }
+    /// To the server and the processes that serve its connections, which are given back.
+    fn signal(&self, name: &str) -> BTreeSet<String> {
+        let Some(daemon) = &self.daemon else { return BTreeSet::new() };
+        // A server that ends loses its children, and one that has not stopped yet makes more.
+        let mut processes = BTreeSet::from_iter(children(&self.id()));
+        daemon.signal(name);
+        processes.extend(children(&self.id()));
+        for process in &processes {
+            // It may have ended by itself.
+            drop(Command::new("kill").arg(format!("-{name}")).arg(process).stderr(Stdio::null()).status());
         }
+        processes.insert(self.id());
+        processes
     }
 
     /// The process of the server itself.

@@ -21,7 +21,7 @@ pub(crate) fn succeed(command: &mut Command) {
 pub(crate) fn children(parent: &str) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let ids = processes.filter_map(|entry| entry.file_name().into_string().ok());
-    ids.filter(|id| stat(Path::new("/proc").join(id).as_path(), 1).as_deref() == Some(parent)).collect()
+    ids.filter(|id| stat(&Path::new("/proc").join(id), 1).as_deref() == Some(parent)).collect()
 }
 
 /// Waits until every thread of a process stands still, which is some time after the signal was sent, or has ended.
@@ -30,6 +30,11 @@ pub(crate) fn until_stopped(id: &str) {
         let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
         threads.into_iter().all(|thread| stat(&thread.path(), 0).is_none_or(|state| state == "T" || state == "Z"))
     });
+}
+
+/// Waits until a process has ended, which is some time after the signal was sent.
+pub(crate) fn until_ended(id: &str) {
+    until("the end of a process", || stat(&Path::new("/proc").join(id), 0).is_none_or(|state| state == "Z"));
 }
 
 /// A field of the file `stat`, counted from behind the name: 0 is the state, 1 the parent.
