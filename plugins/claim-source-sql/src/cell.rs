@@ -1,10 +1,9 @@
 //! A value of a row, and the JSON that it becomes. Knows no database.
 
+use countersign_claim_source::Why;
 use serde_json::{Number, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-use countersign_claim_source::Why;
 
 /// A value of a row.
 #[derive(Debug, PartialEq)]

@@ -91,6 +91,24 @@ async fn no_question_fails_because_the_server_was_restarted_before_it() {
 }
 
 #[tokio::test]
+async fn the_address_may_name_a_socket_and_a_schema() {
+    let server = Postgres::start();
+    server.sql(
+        "create schema crm; create table crm.users (id text, plan text); insert into crm.users values ('ada', 'Gold')",
+    );
+    let select = "select plan from users where id = $1";
+    let socket = server.socket().display();
+    for url in [
+        format!("{}?options=-csearch_path%3Dcrm", server.url()),
+        format!("postgres://postgres@localhost:{}/postgres?host={socket}&options=-csearch_path%3Dcrm", server.port()),
+    ] {
+        let source = query(&url, select, &PLAN).await;
+        assert_eq!(about(&source, "ada", &PLAN).await, found(&json!({"plan": "Gold"})), "{url}");
+    }
+    assert_eq!(outcome(&about(&query(&server.url(), select, &PLAN).await, "ada", &PLAN).await), "malformed");
+}
+
+#[tokio::test]
 async fn tls_is_as_the_address_says() {
     let certificates = Certificates::make();
     let (right, other) = (Postgres::with_tls(&certificates, "server"), Postgres::with_tls(&certificates, "other"));

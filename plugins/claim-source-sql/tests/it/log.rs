@@ -41,7 +41,11 @@ async fn nothing_of_a_user_or_of_the_server_reaches_a_log() {
            raise warning 'loud: %', id; return (select plan from users u where u.id = loud.id); end $$",
     );
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     tracing::info!("this is heard");
     for (select, expected) in [

@@ -37,6 +37,8 @@ async fn every_type_has_its_json() {
         ("datetime", "'2025-05-19 00:00'", json!("2025-05-19T00:00:00Z")),
         ("timestamp", "'2025-05-19 10:20:30'", json!("2025-05-19T10:20:30Z")),
         ("varchar(20)", "null", Value::Null),
+        ("date", "'0000-00-00'", Value::Null),
+        ("datetime", "'0000-00-00 00:00'", Value::Null),
     ];
     let names: Vec<String> = (0..columns.len()).map(|index| format!("c{index}")).collect();
     let sets: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -20,7 +20,7 @@ pub(crate) async fn open(url: &str, mut config: Value, sets: &[&str]) -> Arc<dyn
     conformance::open::<Sql>(config, sets, &[]).await
 }
 
-/// A source that asks a query with the user id, for as many claims as it has placeholders for names.
+/// A source that asks this query, with the user id where it has a placeholder.
 pub(crate) async fn query(url: &str, query: &str, sets: &[&str]) -> Arc<dyn ClaimSource> {
     let bind = if query.contains(['$', '?']) { json!(["{user_id}"]) } else { json!([]) };
     open(url, json!({"query": query, "bind": bind}), sets).await
