@@ -11,8 +11,8 @@ const PATH_BYTES: usize = 103;
 /// How long connecting may take, and the TLS handshake after it. The host gives up earlier; this ends the attempt.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a connection may be silent under a question before it is pinged, so that a machine that went away without a
-/// word is noticed. The servers of gRPC end a connection at the third ping without an answer between: no question takes so
-/// long.
+/// word is noticed. The servers of gRPC end a connection at the third ping without an answer between: that would be after
+/// 75 seconds, and no question takes so long.
 const SILENCE: Duration = Duration::from_secs(25);
 /// How long the answer to a ping is waited for.
 const PING: Duration = Duration::from_secs(5);

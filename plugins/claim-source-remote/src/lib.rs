@@ -101,8 +101,8 @@ impl SourceKind for Remote {
 }
 
 impl fmt::Debug for Checked {
-    /// Leaves the address out, which has a private key in it.
+    /// Shows nothing: there is a private key in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Checked").field("question", &self.question).finish_non_exhaustive()
+        f.debug_struct("Checked").finish_non_exhaustive()
     }
 }

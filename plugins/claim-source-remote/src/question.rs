@@ -12,7 +12,6 @@ use crate::proto::{FetchRequest, ValidateRequest};
 const SETTINGS_BYTES: usize = 64 * 1024;
 
 /// What every question to a source's process has in common.
-#[derive(Clone, Debug)]
 pub(crate) struct Question {
     /// The claims that the source sets.
     pub(crate) sets: Vec<String>,
