@@ -142,9 +142,9 @@ fn hot(out: &mut impl std::io::Write) {
     }
     for (name, mut ratios) in [("three static sources", against_three), ("one static source", against_one)] {
         ratios.sort_by(f64::total_cmp);
-        let at = |share: f64| ratios.get((ratios.len() as f64 * share) as usize).copied().unwrap_or_default();
+        let at = |percent: usize| ratios.get(ratios.len() * percent / 100).copied().unwrap_or_default();
         writeln!(out, "sign, three sources hot in the cache / {name}").unwrap();
-        writeln!(out, "  median {:.2}, quartiles {:.2} to {:.2}", at(0.5), at(0.25), at(0.75)).unwrap();
+        writeln!(out, "  median {:.2}, quartiles {:.2} to {:.2}", at(50), at(25), at(75)).unwrap();
     }
 }
 
@@ -171,11 +171,11 @@ fn hanging(out: &mut impl std::io::Write) {
         shares
     });
     shares.sort_by(f64::total_cmp);
-    let at = |share: f64| shares.get((shares.len() as f64 * share) as usize).copied().unwrap_or_default();
-    let over = (at(0.99) - 1.0) * BUDGET.as_secs_f64() * 1_000.0;
+    let at = |percent: usize| shares.get(shares.len() * percent / 100).copied().unwrap_or_default();
+    let over = (at(99) - 1.0) * BUDGET.as_secs_f64() * 1_000.0;
     writeln!(out, "sign while one of three sources hangs, {} calls, / the budget of {BUDGET:?}", at_once * times)
         .unwrap();
-    writeln!(out, "  median {:.3}, p99 {:.3}, which is {over:.1} ms over it", at(0.5), at(0.99)).unwrap();
+    writeln!(out, "  median {:.3}, p99 {:.3}, which is {over:.1} ms over it", at(50), at(99)).unwrap();
 }
 
 fn main() {

@@ -47,9 +47,10 @@ impl Schema {
         for error in self.0.iter_errors(&claims) {
             let path = error.instance_path().as_str().trim_start_matches('/');
             let claim = path.split('/').next().unwrap_or_default().replace("~1", "/").replace("~0", "~");
-            let missing = match error.kind() {
-                ValidationErrorKind::Required { property } if claim.is_empty() => property.as_str(),
-                _ => None,
+            let missing = if let ValidationErrorKind::Required { property } = error.kind() {
+                property.as_str().filter(|_| claim.is_empty())
+            } else {
+                None
             };
             let breach = missing.map_or_else(
                 || Breach::Wrong(claim, error.kind().keyword().to_owned()),

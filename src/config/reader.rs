@@ -253,6 +253,7 @@ impl<'t> Table<'t> {
 }
 
 /// Where a secret stands.
+#[derive(Clone, Copy)]
 pub(super) enum Place<'p> {
     /// In the environment variable of that name.
     Env(&'p str),

@@ -162,12 +162,12 @@ impl Pipeline {
             Some((entry, Use::Stale)) if !source.rules.fresh.is_zero() => {
                 source.counts.stale.inc();
                 // The answer is for whoever comes next.
-                drop(self.fly(&question, identity, key));
+                drop(self.fly(&question, identity, &key));
                 return Ok(Told::kept(&entry, Use::Stale, now));
             }
             Some(_) | None => source.counts.miss.inc(),
         };
-        let coming = self.fly(&question, identity, key.clone());
+        let coming = self.fly(&question, identity, &key);
         let outcome = match timeout_at(deadline.at(), coming).await {
             Ok(landed) => landed.unwrap_or(Err(Failure::Bug)),
             Err(_elapsed) => Err(Failure::TimedOut),
@@ -191,12 +191,12 @@ impl Pipeline {
         &self,
         question: &Question<'_>,
         identity: &Identity,
-        key: Key,
+        key: &Key,
     ) -> impl Future<Output = Option<Result<Told, Failure>>> + use<> {
         let (kept, now) = (&self.0.kept, question.now);
         let epoch = kept.epoch();
         let landed = || {
-            let (entry, good) = kept.find(&key, now).filter(|(_, good)| *good == Use::Fresh)?;
+            let (entry, good) = kept.find(key, now).filter(|(_, good)| *good == Use::Fresh)?;
             Some(Ok(Told::kept(&entry, good, now)))
         };
         self.0.flights.join(key.clone(), epoch, landed, || {

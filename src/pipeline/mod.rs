@@ -116,7 +116,7 @@ impl Pipeline {
         loop {
             work.settle_what_can_be()?;
             let mut remembered = false;
-            for name in work.to_ask() {
+            for name in work.ready() {
                 // Every source that `from` names was checked to exist; a broken promise is a bug, not a wait.
                 let (Some(source), Some(part)) = (sources.get(name), application.plan.parts.get(name)) else {
                     return Err(Refusal::Internal);
@@ -205,7 +205,7 @@ impl<'a> Work<'a> {
     }
 
     /// The sources that a claim now waits for and that have what they need.
-    fn to_ask(&mut self) -> Vec<&'a str> {
+    fn ready(&mut self) -> Vec<&'a str> {
         let ready = self.wants.iter().filter(|want| !self.waits(want.waits)).filter_map(|want| {
             let Origin::Source(name) = want.from.first()? else { return None };
             let part = self.application.plan.parts.get(name);

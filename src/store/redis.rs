@@ -14,8 +14,8 @@ use crate::secret::Secret;
 
 /// How long a command, or a connection, may take.
 const COMMAND: Duration = Duration::from_secs(1);
-/// How long a reader of the stream waits for news before it asks again.
-const BLOCK: Duration = Duration::from_millis(500);
+/// How long a reader of the stream waits for news before it asks again, in milliseconds.
+const BLOCK_MS: u64 = 500;
 /// How long it pauses when the store is away.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Invalidations that the stream holds, about. A replica that missed more drops everything.
@@ -109,7 +109,7 @@ impl SharedRedis {
         let connecting = self.client.get_multiplexed_async_connection();
         let timed_out = |_elapsed| RedisError::from((redis::ErrorKind::Io, "no connection in time"));
         let mut connection = tokio::time::timeout(COMMAND, connecting).await.map_err(timed_out)??;
-        connection.set_response_timeout(BLOCK + COMMAND);
+        connection.set_response_timeout(Duration::from_millis(BLOCK_MS) + COMMAND);
         let key = self.stream();
         let still_there = match position.0.take() {
             None => None,
@@ -137,7 +137,7 @@ impl SharedRedis {
             position.0 = Some(last.clone());
             let read: Option<Vec<(String, Vec<Word>)>> = redis::cmd("XREAD")
                 .arg("BLOCK")
-                .arg(BLOCK.as_millis() as u64)
+                .arg(BLOCK_MS)
                 .arg("STREAMS")
                 .arg(&key)
                 .arg(&last)
