@@ -111,7 +111,11 @@ impl Invalidated<'_> {
     /// Writes it.
     pub fn emit(&self) {
         let Self { caller, application, told } = self;
-        tracing::info!(caller, application, told, "Cached claims of a subject were dropped");
+        if *told {
+            tracing::info!(caller, application, "Cached claims of a subject were dropped");
+        } else {
+            tracing::warn!(caller, application, "Cached claims of a subject were dropped here; replicas could not be told");
+        }
     }
 }
 
