@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use countersign_claim_source::{Check, Reference, Template, Text, Tls};
+use countersign_claim_source::{Check, Reference, Template, Text, Tls, TlsFiles};
+use redis::TlsCertificates;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::address::{Address, Location, SCHEMES};
+use crate::connect::Login;
 use crate::format::Layout;
-use crate::tls::Trust;
-use crate::wire::Login;
+use crate::tls;
 
 /// `[sources.<name>.config]`
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -78,7 +79,7 @@ pub struct Checked {
     pub(crate) login: Option<Login>,
     pub(crate) database: u32,
     /// None: no TLS.
-    pub(crate) trust: Option<Trust>,
+    pub(crate) tls: Option<TlsCertificates>,
     pub(crate) key: Template,
     pub(crate) layout: Layout,
 }
@@ -107,10 +108,8 @@ impl Config {
         let key = self.key(check);
         let layout = Layout::read(&self, check);
         let nodes = self.nodes(check);
-        let trust = match &self.tls {
-            Some(tls) => check.tls("tls", tls).and_then(|files| Trust::read(files, check)),
-            None => Some(Trust::default()),
-        };
+        let files = self.tls.as_ref().map_or_else(|| Some(TlsFiles::default()), |tls| check.tls("tls", tls));
+        let certificates = files.and_then(|files| tls::read(files, check));
         let sentinel = self.sentinel.as_ref().map(|sentinel| self.sentinels(sentinel, check));
         let password = self.password.as_ref().and_then(|reference| check.secret("password", reference));
 
@@ -130,8 +129,8 @@ impl Config {
             None if self.cluster => Servers::Cluster(join(address, nodes)),
             None => Servers::One(address),
         };
-        let trust = Some(trust?).filter(|_| tls);
-        Some(Checked { servers, login, database, trust, key: key?, layout: layout? })
+        let tls = Some(certificates?).filter(|_| tls);
+        Some(Checked { servers, login, database, tls, key: key?, layout: layout? })
     }
 
     fn location(&self, check: &Check<'_>) -> Option<Location> {
@@ -238,7 +237,7 @@ mod tests {
         let login = |config: Value| {
             let checked = check(&config).expect("no problem");
             let login = checked.login.map(|login| (login.username, login.password.expose().to_owned()));
-            (login, checked.database, checked.trust.is_some())
+            (login, checked.database, checked.tls.is_some())
         };
         let some = |username: &str, password: &str| Some((Some(username.to_owned()), password.to_owned()));
         assert_eq!(login(json!({})), (None, 0, false));
@@ -306,7 +305,7 @@ mod tests {
         let check = |ca: &str, cert: &str, key: &str| {
             let tls =
                 json!({"ca": certificates.path(ca), "cert": certificates.path(cert), "key": certificates.path(key)});
-            check(&json!({"url": "rediss://cache.example", "tls": tls})).map(|checked| checked.trust.is_some())
+            check(&json!({"url": "rediss://cache.example", "tls": tls})).map(|checked| checked.tls.is_some())
         };
         assert_eq!(check("ca.pem", "client.pem", "client.key"), Ok(true));
         let wrong = |problem: &str| Err(vec![problem.to_owned()]);

@@ -4,8 +4,7 @@ use countersign_claim_source::{Answer, Ask, Check, Paths};
 use serde_json::{Map, Value};
 
 use crate::config::{Config, Format};
-use crate::failure::Failure;
-use crate::resp::{Command, Reply};
+use crate::question::{Question, Values};
 
 /// How claims stand in Redis, and where.
 #[derive(Clone, Debug)]
@@ -45,29 +44,23 @@ impl Layout {
     }
 
     /// What to ask for the wanted claims; none where no claim is wanted.
-    pub(crate) fn question(&self, key: &str, ask: &Ask) -> Option<Command> {
+    pub(crate) fn question(&self, key: String, ask: &Ask) -> Option<Question> {
         match self {
             Self::Hash(fields) => {
-                let names: Vec<_> = wanted(fields, ask).map(|field| field.name.as_str()).collect();
-                let words: Vec<_> = ["HMGET", key].into_iter().chain(names.iter().copied()).collect();
-                (!names.is_empty()).then(|| Command::new(&words))
+                let names: Vec<_> = wanted(fields, ask).map(|field| field.name.clone()).collect();
+                (!names.is_empty()).then_some(Question::Fields { key, names })
             }
-            Self::Json(_) => Some(Command::new(&["GET", key])),
+            Self::Json(_) => Some(Question::Text { key }),
         }
     }
 
-    /// The wanted claims in the reply.
-    pub(crate) fn answer(&self, reply: Reply, ask: &Ask) -> Answer {
-        let claims = match (self, reply) {
-            (_, Reply::Error(error)) => Err(Failure::answered(&error)),
-            (Self::Hash(fields), Reply::List(replies)) => fields_of(replies, wanted(fields, ask)),
-            (Self::Json(paths), Reply::Text(text)) => document(&text).map(|document| paths.pick(&document, ask)),
-            (Self::Json(_), Reply::Nil) => return Answer::NotFound,
-            (Self::Hash(_), _) | (Self::Json(_), Reply::List(_)) => {
-                Err(Failure::malformed("the reply is of another kind"))
-            }
+    /// The wanted claims in what stands there.
+    pub(crate) fn answer(&self, values: Values, ask: &Ask) -> Answer {
+        let claims = match self {
+            Self::Hash(fields) => fields_of(values, wanted(fields, ask)),
+            Self::Json(paths) => claims_in(values, |document| paths.pick(document, ask)),
         };
-        claims.map_or_else(Answer::from, Answer::found)
+        claims.map_or_else(|no_claims| no_claims, Answer::found)
     }
 }
 
@@ -75,20 +68,19 @@ fn wanted<'f>(fields: &'f [Field], ask: &Ask) -> impl Iterator<Item = &'f Field>
     fields.iter().filter(|field| ask.wants(&field.claim))
 }
 
-fn fields_of<'f>(replies: Vec<Reply>, fields: impl Iterator<Item = &'f Field>) -> Result<Map<String, Value>, Failure> {
+fn fields_of<'f>(values: Values, fields: impl Iterator<Item = &'f Field>) -> Result<Map<String, Value>, Answer> {
     let fields: Vec<_> = fields.collect();
-    if replies.len() != fields.len() {
-        return Err(Failure::malformed("the reply has another number of fields"));
+    if values.len() != fields.len() {
+        return Err(Answer::malformed("the reply has another number of fields"));
     }
     let mut claims = Map::new();
-    for (field, reply) in fields.into_iter().zip(replies) {
-        let value = match reply {
-            Reply::Nil => continue,
-            Reply::Text(text) if field.json => document(&text)?,
-            Reply::Text(text) => Value::String(
-                String::from_utf8(text).map_err(|_not_quoted| Failure::malformed("a field is not UTF-8"))?,
-            ),
-            Reply::List(_) | Reply::Error(_) => return Err(Failure::malformed("a field is of another kind")),
+    for (field, value) in fields.into_iter().zip(values) {
+        let value = match value {
+            None => continue,
+            Some(text) if field.json => document(&text)?,
+            Some(text) => {
+                Value::String(String::from_utf8(text).map_err(|_not_quoted| Answer::malformed("a field is not UTF-8"))?)
+            }
         };
         if !value.is_null() {
             claims.insert(field.claim.clone(), value);
@@ -97,9 +89,20 @@ fn fields_of<'f>(replies: Vec<Reply>, fields: impl Iterator<Item = &'f Field>) -
     Ok(claims)
 }
 
+fn claims_in(values: Values, pick: impl FnOnce(&Value) -> Map<String, Value>) -> Result<Map<String, Value>, Answer> {
+    let Some(text) = values.into_iter().flatten().next() else { return Ok(Map::new()) };
+    match document(&text)? {
+        Value::Null => Ok(Map::new()),
+        document @ (Value::Object(_) | Value::Array(_)) => Ok(pick(&document)),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            Err(Answer::malformed("the JSON is neither an object nor a list"))
+        }
+    }
+}
+
 /// Reads JSON (RFC 8259), nested at most 127 deep: the library's own limit.
-fn document(text: &[u8]) -> Result<Value, Failure> {
-    serde_json::from_slice(text).map_err(|_not_quoted| Failure::malformed("what should be JSON is none, or too deep"))
+fn document(text: &[u8]) -> Result<Value, Answer> {
+    serde_json::from_slice(text).map_err(|_not_quoted| Answer::malformed("what should be JSON is none, or too deep"))
 }
 
 #[cfg(test)]
@@ -116,8 +119,8 @@ mod tests {
         check::<Redis>(whole, &["name", "seats"], &[]).expect("no problem").layout
     }
 
-    fn text(text: &str) -> Reply {
-        Reply::Text(text.as_bytes().to_vec())
+    fn text(text: &str) -> Option<Vec<u8>> {
+        Some(text.as_bytes().to_vec())
     }
 
     fn found(claims: &Value) -> Answer {
@@ -127,21 +130,26 @@ mod tests {
     #[test]
     fn only_the_fields_of_wanted_claims_are_asked_for() {
         let layout = layout(&json!({"claims": {"name": "full_name"}}));
-        let asked = |wanted: &[&str]| layout.question("k", &ask(None, wanted)).map(|command| command.bytes);
-        assert_eq!(asked(&["seats", "name"]), Some(Command::new(&["HMGET", "k", "full_name", "seats"]).bytes));
-        assert_eq!(asked(&["name", "other"]), Some(Command::new(&["HMGET", "k", "full_name"]).bytes));
+        let fields = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            Some(Question::Fields { key: "k".to_owned(), names })
+        };
+        let asked = |wanted: &[&str]| layout.question("k".to_owned(), &ask(None, wanted));
+        assert_eq!(asked(&["seats", "name"]), fields(&["full_name", "seats"]));
+        assert_eq!(asked(&["name", "other"]), fields(&["full_name"]));
         assert_eq!(asked(&["other"]), None);
     }
 
     #[test]
     fn the_values_of_a_hash_are_texts_or_json() {
         let layout = layout(&json!({"json_claims": ["seats"]}));
-        let answer =
-            |name: Reply, seats: Reply| layout.answer(Reply::List(vec![name, seats]), &ask(None, &["name", "seats"]));
+        let answer = |name: Option<Vec<u8>>, seats: Option<Vec<u8>>| {
+            layout.answer(vec![name, seats], &ask(None, &["name", "seats"]))
+        };
         assert_eq!(answer(text("12"), text("12")), found(&json!({"name": "12", "seats": 12})));
         assert_eq!(answer(text(""), text("[true]")), found(&json!({"name": "", "seats": [true]})));
         assert_eq!(answer(text("null"), text("null")), found(&json!({"name": "null"})));
-        assert_eq!(answer(Reply::Nil, Reply::Nil), Answer::NotFound);
+        assert_eq!(answer(None, None), Answer::NotFound);
         let json = Answer::malformed("what should be JSON is none, or too deep");
         for bad in ["", "twelve", "1 2", "{\"a\":", &"[".repeat(128)] {
             assert_eq!(answer(text("Ada"), text(bad)), json, "{bad}");
@@ -150,21 +158,29 @@ mod tests {
             answer(text("Ada"), text(&format!("{}{}", "[".repeat(127), "]".repeat(127)))),
             Answer::Found { .. }
         ));
-        assert_eq!(answer(Reply::Text(vec![0xff]), Reply::Nil), Answer::malformed("a field is not UTF-8"));
-        assert_eq!(answer(Reply::List(vec![]), Reply::Nil), Answer::malformed("a field is of another kind"));
+        assert_eq!(answer(Some(vec![0xff]), None), Answer::malformed("a field is not UTF-8"));
     }
 
     #[test]
-    fn a_reply_of_another_kind_is_malformed() {
-        let wanted = ask(None, &["name", "seats"]);
+    fn a_reply_of_another_number_of_fields_is_malformed() {
         let hash = layout(&json!({}));
-        for reply in [text("Ada"), Reply::Nil, Reply::List(vec![Reply::Nil]), Reply::List(vec![Reply::Nil; 3])] {
-            assert!(matches!(hash.answer(reply.clone(), &wanted), Answer::Malformed(_)), "{reply:?}");
+        for values in [vec![], vec![text("Ada")], vec![None; 3]] {
+            let answer = hash.answer(values.clone(), &ask(None, &["name", "seats"]));
+            assert_eq!(answer, Answer::malformed("the reply has another number of fields"), "{values:?}");
         }
-        let document = layout(&json!({"format": "json"}));
-        assert!(matches!(document.answer(Reply::List(vec![]), &wanted), Answer::Malformed(_)));
-        assert_eq!(document.answer(Reply::Nil, &wanted), Answer::NotFound);
-        assert_eq!(document.answer(text(r#"{"name":"Ada","seats":null}"#), &wanted), found(&json!({"name": "Ada"})));
-        assert_eq!(document.answer(text("[]"), &wanted), Answer::NotFound);
+    }
+
+    #[test]
+    fn a_document_is_an_object_or_a_list() {
+        let layout = layout(&json!({"format": "json"}));
+        let answer = |document: Option<Vec<u8>>| layout.answer(vec![document], &ask(None, &["name", "seats"]));
+        assert_eq!(answer(text(r#"{"name":"Ada","seats":null}"#)), found(&json!({"name": "Ada"})));
+        assert_eq!(answer(None), Answer::NotFound);
+        for absent in ["[]", "{}", "null"] {
+            assert_eq!(answer(text(absent)), Answer::NotFound, "{absent}");
+        }
+        for bad in ["\"Gold\"", "12", "true", "Gold"] {
+            assert!(matches!(answer(text(bad)), Answer::Malformed(_)), "{bad}");
+        }
     }
 }

@@ -1,149 +1,125 @@
-//! A connection that many use at the same time: what they ask goes out together, and the replies come back in order
-//! (redis.io, "Redis pipelining").
+//! The one connection that all questions share. Whoever finds none, or a bad one, replaces it for all.
 //!
-//! A task of its own connects, writes and reads, so that whoever is dropped while it waits leaves the others alone. A
-//! link is never repaired. It ends, and [`Server`](crate::server::Server) opens another.
+//! The library repairs some of its connections and goes on with others for ever. Here none is repaired: whatever it
+//! was that failed, unless it was about what was asked for, the next question goes over a new connection.
 
-use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
-use tokio::sync::{mpsc, oneshot};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
-use crate::failure::Failure;
-use crate::resp::{Command, Reply, take};
-use crate::wire::{READ_BYTES, Wire};
+use crate::connect::{Connection, Connector};
+use crate::failure::{Failure, Fate};
+use crate::question::{Question, Values};
 
-/// Commands without a reply yet. More wait their turn.
-const IN_FLIGHT: usize = 1024;
+/// How much earlier than the host a reply is given up, so that it is known here that none came.
+const MARGIN: Duration = Duration::from_millis(2);
 
-/// Commands that are sent at once.
-const BATCH: usize = 128;
+/// How long a server may have been silent when a reply does not come in time. A question for which there was hardly any
+/// time must not cost a connection that works.
+const SILENCE: Duration = Duration::from_millis(250);
 
-/// How long a reply is waited for at least, however short the caller's patience is: past it the connection is taken for
-/// dead, and a server that is slow for a moment must not lose its connection.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a connection to a Cluster is kept at least: it is one for all nodes, and one that fails must not cost the
+/// others theirs all the time.
+const CLUSTER_REST: Duration = Duration::from_secs(5);
 
-/// A connection that many use at the same time.
-#[derive(Debug)]
+/// The connection to a Redis, whenever there is one.
 pub(crate) struct Link {
-    asks: mpsc::Sender<Asked>,
-    /// Ends with the link.
-    _task: JoinSet<()>,
+    connector: Arc<Connector>,
+    slot: Mutex<Option<Connecting>>,
 }
 
-struct Asked {
-    command: Command,
-    /// When the connection is given up if there is no reply.
-    until: Instant,
-    answer: oneshot::Sender<Result<Reply, Failure>>,
+/// An attempt to connect, and then what came of it. Many wait for it at the same time.
+type Connecting = Shared<BoxFuture<'static, Result<Connected, Failure>>>;
+
+#[derive(Clone)]
+struct Connected {
+    connection: Connection,
+    /// When it was made, or one server last replied.
+    good: Arc<Mutex<Instant>>,
 }
 
 impl Link {
-    /// A link over what `dial` leads to. Whoever asks before that waits for it.
-    pub(crate) fn open(dial: impl Future<Output = Result<Wire, Failure>> + Send + 'static) -> Self {
-        let (asks, asked) = mpsc::channel(BATCH);
-        let mut task = JoinSet::new();
-        task.spawn(run(dial, asked));
-        Self { asks, _task: task }
+    /// A link that connects when it is first asked.
+    pub(crate) fn new(connector: Connector) -> Self {
+        Self { connector: Arc::new(connector), slot: Mutex::default() }
     }
 
-    /// Whether it can still be used, as far as is known.
-    pub(crate) fn is_open(&self) -> bool {
-        !self.asks.is_closed()
+    /// What stands where the question says. What was lost with a connection from before is asked once more over a new
+    /// one: everything asked here only reads, and a server that was restarted while nobody asked is no reason to fail.
+    pub(crate) async fn ask(&self, question: &Question, time: Duration) -> Result<Values, Failure> {
+        let (connecting, used) = self.connecting();
+        match self.over(connecting, question, time).await {
+            Err(Failure { connection: Fate::Ended, .. }) if used => {
+                let (connecting, _) = self.connecting();
+                self.over(connecting, question, time).await
+            }
+            replied => replied,
+        }
     }
 
-    /// The reply to a command. The caller may wait for less than `time`.
-    pub(crate) async fn ask(&self, command: Command, time: Duration) -> Result<Reply, Failure> {
-        let (answer, reply) = oneshot::channel();
-        let until = Instant::now() + time.max(PATIENCE);
-        self.asks.send(Asked { command, until, answer }).await.map_err(|_gone| Failure::Lost)?;
-        reply.await.unwrap_or(Err(Failure::Lost))
+    async fn over(&self, connecting: Connecting, question: &Question, time: Duration) -> Result<Values, Failure> {
+        let connected = connecting.clone().await?;
+        let reply = timeout(time.saturating_sub(MARGIN), question.ask(&connected.connection)).await;
+        let reply = reply.unwrap_or_else(|_elapsed| Err(Failure::silent()));
+        if connected.is_bad_after(&reply) {
+            let mut slot = self.slot();
+            // Somebody else may have replaced it already.
+            if slot.as_ref().is_some_and(|current| current.ptr_eq(&connecting)) {
+                *slot = None;
+            }
+        }
+        reply
+    }
+
+    /// The connection, or the attempt to make it, and whether it was there before. An attempt that failed is made anew.
+    fn connecting(&self) -> (Connecting, bool) {
+        let mut slot = self.slot();
+        if let Some(current) = slot.as_ref()
+            && !matches!(current.clone().now_or_never(), Some(Err(_)))
+        {
+            return (current.clone(), true);
+        }
+        let connecting = connect(Arc::clone(&self.connector));
+        *slot = Some(connecting.clone());
+        (connecting, false)
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Connecting>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn run(dial: impl Future<Output = Result<Wire, Failure>> + Send, mut asks: mpsc::Receiver<Asked>) {
-    let mut waiting = VecDeque::new();
-    match dial.await {
-        Ok(wire) => {
-            let ended = exchange(wire, &mut asks, &mut waiting).await;
-            // Replies come in order, so this is whose reply ended it. The others were only behind it.
-            if let Some(first) = waiting.pop_front() {
-                first.tell(Err(ended));
+impl Connected {
+    /// Whether what came of a question says that the connection is to be replaced.
+    fn is_bad_after(&self, reply: &Result<Values, Failure>) -> bool {
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        let fate = reply.as_ref().map_or_else(|failure| failure.connection, |_values| Fate::Good);
+        match (&self.connection, fate) {
+            (Connection::One(_), Fate::Good) => {
+                *good = Instant::now();
+                false
             }
-            asks.close();
-            for asked in waiting {
-                asked.tell(Err(Failure::Lost));
-            }
-        }
-        Err(failure) => {
-            asks.close();
-            while let Some(asked) = asks.recv().await {
-                asked.tell(Err(failure.clone()));
-            }
-        }
-    }
-}
-
-/// Writes what is asked and reads the replies until the connection is of no use any more, and says why.
-async fn exchange(wire: Wire, asks: &mut mpsc::Receiver<Asked>, waiting: &mut VecDeque<Asked>) -> Failure {
-    let Wire { stream, mut received } = wire;
-    let (mut from, mut to) = split(stream);
-    let mut batch = Vec::new();
-    loop {
-        if let Err(failure) = deliver(&mut received, waiting) {
-            return failure;
-        }
-        received.reserve(READ_BYTES);
-        let room = BATCH.min(IN_FLIGHT.saturating_sub(waiting.len()));
-        let until = waiting.front().map(|asked| asked.until);
-        tokio::select! {
-            taken = asks.recv_many(&mut batch, room), if room > 0 => {
-                if taken == 0 {
-                    return Failure::Lost;
-                }
-                batch.retain(|asked| !asked.answer.is_closed());
-                let bytes: Vec<u8> = batch.iter().flat_map(|asked| &asked.command.bytes).copied().collect();
-                waiting.extend(batch.drain(..));
-                let written = async {
-                    to.write_all(&bytes).await?;
-                    to.flush().await
-                };
-                if !matches!(timeout(PATIENCE, written).await, Ok(Ok(()))) {
-                    return Failure::Lost;
-                }
-            }
-            read = from.read_buf(&mut received) => {
-                if !matches!(read, Ok(1..)) {
-                    return Failure::Lost;
-                }
-            }
-            () = sleep_until(until.unwrap_or_else(Instant::now)), if false => {
-                return Failure::unavailable("there was no reply in time");
-            }
+            (Connection::One(_), Fate::Silent) => good.elapsed() >= SILENCE,
+            (Connection::One(_), Fate::Bad | Fate::Ended) => true,
+            (Connection::Cluster(_), Fate::Good) => false,
+            (Connection::Cluster(_), Fate::Bad | Fate::Ended | Fate::Silent) => good.elapsed() >= CLUSTER_REST,
         }
     }
 }
 
-/// Gives every whole reply to whoever waits for it.
-fn deliver(received: &mut BytesMut, waiting: &mut VecDeque<Asked>) -> Result<(), Failure> {
-    while let Some(reply) = take(received)? {
-        let mut asked = waiting.pop_front().ok_or(Failure::malformed("a reply came that nothing was asked for"))?;
-        asked.command.replies -= 1;
-        match asked.command.replies {
-            0 => asked.tell(Ok(reply)),
-            _ => waiting.push_front(asked),
-        }
-    }
-    Ok(())
-}
-
-impl Asked {
-    fn tell(self, reply: Result<Reply, Failure>) {
-        // Whoever asked may be gone, which is theirs to decide.
-        drop(self.answer.send(reply));
-    }
+/// An attempt that goes on when whoever wanted it is gone, and ends with its last holder: it may take longer than the
+/// host waits for one answer.
+fn connect(connector: Arc<Connector>) -> Connecting {
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let connection = connector.connect().await?;
+        Ok(Connected { connection, good: Arc::new(Mutex::new(Instant::now())) })
+    });
+    let connected =
+        async move { task.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(Failure::unreachable())) };
+    connected.boxed().shared()
 }

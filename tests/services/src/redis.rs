@@ -222,7 +222,10 @@ impl RedisCluster {
         }
         let all = || primaries.iter().chain(&replicas);
         let known = format!("cluster_known_nodes:{}", all().count());
-        until("nodes that know each other", || all().all(|node| node.run(&["CLUSTER", "INFO"]).contains(&known)));
+        // A node that is met counts as known before it has said its name.
+        let has_met = |node: &Redis| !node.run(&["CLUSTER", "NODES"]).contains("handshake");
+        let knows = |node: &Redis| node.run(&["CLUSTER", "INFO"]).contains(&known) && has_met(node);
+        until("nodes that know each other", || all().all(knows));
         for (primary, replica) in primaries.iter().zip(&replicas) {
             replica.run(&["CLUSTER", "REPLICATE", &primary.run(&["CLUSTER", "MYID"])]);
         }

@@ -8,7 +8,7 @@ use countersign_claim_source::conformance::{Fault, Place, SETS, User, ada, run};
 use countersign_test_services::{Redis, free_port};
 use serde_json::{Value, json};
 
-use super::hostile::broken;
+use super::hostile::{always, speaking};
 use super::{Secret, plan, source};
 
 /// How claims stand in the server.
@@ -94,7 +94,7 @@ impl Place for Servers {
                 self.started.lock().expect("no panic").push(server);
                 source
             }
-            Fault::Garbage => self.over(&broken("HTTP/1.1 400 Bad Request\r\n\r\n", b"")).await,
+            Fault::Garbage => self.over(&speaking(always("HTTP/1.1 400 Bad Request\r\n\r\n"), b"")).await,
             Fault::Huge => self.holding("string.rep('x', 100000000)").await,
             Fault::Deep => self.holding("string.rep('[', 100000) .. string.rep(']', 100000)").await,
             Fault::Denying => {
