@@ -114,7 +114,11 @@ impl Invalidated<'_> {
         if *told {
             tracing::info!(caller, application, "Cached claims of a subject were dropped");
         } else {
-            tracing::warn!(caller, application, "Cached claims of a subject were dropped here; replicas could not be told");
+            tracing::warn!(
+                caller,
+                application,
+                "Cached claims of a subject were dropped here; replicas could not be told"
+            );
         }
     }
 }
