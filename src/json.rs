@@ -54,6 +54,21 @@ pub fn canonical(value: &Value) -> Option<Value> {
     }
 }
 
+/// About how many bytes of memory the value takes: a list of zeros takes far more than it has characters.
+#[must_use]
+pub fn weight(value: &Value) -> usize {
+    let inside = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        // A member is a name, its value and its place in an index.
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| 2 * size_of::<Value>() + name.len() + weight(value)).sum()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + inside
+}
+
 /// How many levels of lists and objects the value has.
 #[must_use]
 pub fn depth(value: &Value) -> usize {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use time::Duration;
 
 use super::reader::{Table, plainly};
-use super::sources::Checked;
+use super::sources::{Checked, LONGEST_MS};
 use super::{World, acceptance, attributes, keys};
 use crate::application::{Application, Exchange};
 use crate::attributes::Attributes;
@@ -183,7 +183,7 @@ fn privileged(application: &Table<'_>) -> Privileged {
 /// The budget of all sources together, and the schema.
 fn claims(application: &Table<'_>) -> (std::time::Duration, Option<Schema>) {
     let Some(table) = application.table("claims") else { return (BUDGET, None) };
-    let millis = table.integer("budget_ms", 1..=60_000).and_then(|millis| u64::try_from(millis).ok());
+    let millis = table.integer("budget_ms", 1..=LONGEST_MS).and_then(|millis| u64::try_from(millis).ok());
     let schema = table.file("schema").and_then(|path| {
         let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {}", plainly(&error)));
         let parsed = text.and_then(|text| Schema::parse(&text).map_err(str::to_owned));

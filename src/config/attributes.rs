@@ -1,6 +1,6 @@
 //! `[applications.X.attributes.A]` and `[applications.X.company_attributes.A]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::Table;
 use super::sources::Checked;
@@ -53,6 +53,11 @@ pub(super) fn users(
     for (name, table) in tables.iter().filter(|(name, _)| Field::named(name) != Some(Field::UserId)) {
         values(table, name, &mut attributes);
         table.done();
+    }
+    for (name, table) in tables.iter().filter(|(_, table)| table.flag("required")) {
+        if attributes.shape(name).value.is_some() && may_be_left_out(name, &attributes, sources, &mut BTreeSet::new()) {
+            table.problem("required", "is computed of a claim of a source with on_error = \"omit\"", OMIT_RIGHT);
+        }
     }
     attributes
 }
@@ -223,18 +228,33 @@ fn origin(name: String) -> Origin {
     if name == Origin::Caller.name() { Origin::Caller } else { Origin::Source(name) }
 }
 
-/// A claim that must be there cannot come from a source that may be left out.
-fn check_required(table: &Table<'_>, rule: &Rule, sources: &BTreeMap<String, Checked>) {
-    let omits = |origin: &Origin| match origin {
+/// Whether the failure of a source can leave the claim out, by itself or by what it is computed of.
+fn may_be_left_out<'a>(
+    name: &'a str,
+    attributes: &'a Attributes,
+    sources: &BTreeMap<String, Checked>,
+    seen: &mut BTreeSet<&'a str>,
+) -> bool {
+    let rule = attributes.rules().find(|(claim, _)| *claim == name).map(|(_, rule)| rule);
+    let omits = rule.is_some_and(|rule| rule.from.iter().any(|origin| omits(origin, sources)));
+    let mut reads = attributes.shape(name).value.iter().flat_map(Expression::names);
+    omits || reads.any(|read| seen.insert(read) && may_be_left_out(read, attributes, sources, seen))
+}
+
+fn omits(origin: &Origin, sources: &BTreeMap<String, Checked>) -> bool {
+    match origin {
         Origin::Caller => false,
         Origin::Source(name) => sources.get(name).is_some_and(Checked::omits),
-    };
-    if rule.required && rule.from.iter().any(omits) {
-        table.problem(
-            "required",
-            "is a claim of a source with on_error = \"omit\"",
-            "use \"refuse\" or \"stale\" there",
-        );
+    }
+}
+
+/// What would be right for a claim that must be there.
+const OMIT_RIGHT: &str = "use \"refuse\" or \"stale\" there";
+
+/// A claim that must be there cannot come from a source that may be left out.
+fn check_required(table: &Table<'_>, rule: &Rule, sources: &BTreeMap<String, Checked>) {
+    if rule.required && rule.from.iter().any(|origin| omits(origin, sources)) {
+        table.problem("required", "is a claim of a source with on_error = \"omit\"", OMIT_RIGHT);
     }
 }
 

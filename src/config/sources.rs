@@ -22,6 +22,8 @@ use crate::profile::REGISTERED;
 
 /// How long one source may take where the operator says nothing, in milliseconds.
 const TIMEOUT_MS: u64 = 500;
+/// The longest that anybody can wait, in milliseconds: a request ends after 30 s, and has to say so first.
+pub(super) const LONGEST_MS: i64 = 25_000;
 /// How often a source that is unavailable is asked again.
 const RETRIES: u32 = 1;
 /// How many calls of one source may be under way at once.
@@ -118,7 +120,7 @@ fn rules(table: &Table<'_>, sets: &[String], needs: &[String], shares: bool) -> 
         sets: sets.iter().cloned().collect(),
         needs: needs.to_vec(),
         on_error: on_error.unwrap_or(OnError::Refuse),
-        timeout: Duration::from_millis(millis("timeout_ms", 1..=60_000).unwrap_or(TIMEOUT_MS)),
+        timeout: Duration::from_millis(millis("timeout_ms", 1..=LONGEST_MS).unwrap_or(TIMEOUT_MS)),
         fresh: Duration::from_secs(seconds("fresh_secs", LONGEST_SECS).unwrap_or(0)),
         stale: Duration::from_secs(seconds("stale_secs", LONGEST_SECS).unwrap_or(0)),
         absent: Duration::from_secs(seconds("absent_secs", LONGEST_SECS).unwrap_or(0)),

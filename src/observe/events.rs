@@ -55,6 +55,25 @@ impl SourceFailed<'_> {
     }
 }
 
+/// A claim cannot be what the configuration says that it is.
+#[derive(Debug)]
+pub struct ClaimFailed<'a> {
+    /// For which application.
+    pub application: &'a str,
+    /// Its neutral name.
+    pub claim: &'a str,
+    /// What is wrong: never a value.
+    pub why: &'a str,
+}
+
+impl ClaimFailed<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { application, claim, why } = self;
+        tracing::warn!(application, claim, why, "A claim failed");
+    }
+}
+
 /// A claim source was called.
 #[derive(Debug)]
 pub struct SourceCalled<'a> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use countersign_claim_source::{Ask, Why};
 use futures::FutureExt as _;
 use time::UtcDateTime;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -48,7 +48,8 @@ pub(super) struct Question<'q> {
     pub(super) source: &'q Arc<Source>,
     pub(super) part: &'q Part,
     pub(super) now: UtcDateTime,
-    pub(super) deadline: Deadline,
+    /// Until when the request can wait.
+    pub(super) until: Instant,
 }
 
 /// What a source is told to have said.
@@ -98,7 +99,7 @@ impl Pipeline {
 
     fn with(seal: Seal, entries: Option<Arc<dyn SharedEntries>>, tasks: TaskTracker) -> Self {
         let seal = Arc::new(seal);
-        let shared = entries.map(|entries| Shared { entries, seal: Arc::clone(&seal) });
+        let shared = entries.map(|entries| Shared::new(entries, Arc::clone(&seal)));
         let kept = Kept::with_room(limits::CACHE_BYTES);
         Self(Arc::new(Inner { kept, flights: Flights::new(tasks.clone()), seal, shared, tasks }))
     }
@@ -117,12 +118,13 @@ impl Pipeline {
         }
     }
 
-    /// Drops what is kept here about a subject that another replica named.
-    pub async fn heard(&self, tag: Tag, now: UtcDateTime) {
+    /// Drops what is kept here about a subject or an entry that another replica named.
+    pub fn heard(&self, tag: Tag, now: UtcDateTime) {
         self.0.kept.forget(tag, now);
-        if let Some(shared) = &self.0.shared {
-            // A replica whose question was under way may have laid its answer there after the first removal.
-            shared.entries.forget(&tag).await.unwrap_or_default();
+        if let Some(shared) = self.0.shared.clone() {
+            // A replica whose question was under way may have laid its answer there after the first removal. Whatever
+            // else is to be heard does not wait for that.
+            self.0.tasks.spawn(async move { shared.entries.forget(&tag).await.unwrap_or_default() });
         }
     }
 
@@ -152,7 +154,7 @@ impl Pipeline {
     /// What the source says, or why there is no answer.
     pub(super) async fn ask(&self, question: Question<'_>, identity: &Identity) -> Result<Told, Failure> {
         let Question { application, source, part, now, .. } = question;
-        let deadline = question.deadline.within(source.rules.timeout);
+        let deadline = Deadline::of(source.rules.timeout, Some(question.until));
         if !source.keeps() {
             let (found, fragment) = fetch(application, source, question.ask(identity), deadline).await?;
             return Ok(Told::now(found.claims.is_some().then_some(fragment)));
@@ -167,15 +169,27 @@ impl Pipeline {
             }
             Some(_) | None => source.counts.miss.inc(),
         };
+        let began = Instant::now();
         let coming = self.fly(&question, identity, &key);
         let outcome = match timeout_at(deadline.at(), coming).await {
             Ok(landed) => landed.unwrap_or(Err(Failure::Bug)),
-            Err(_elapsed) => Err(Failure::TimedOut),
+            Err(_elapsed) => {
+                // The question goes on, for whoever comes next, and is told when it ends; this request is told now.
+                let (application, source) = (&application.name, &source.name);
+                let (outcome, why) = ("gave_up", "no answer while the request could wait");
+                events::SourceFailed { application, source, outcome, reason: Reason::SourceTimedOut, why }.emit();
+                events::SourceCalled { counts: &question.source.counts, outcome, took: began.elapsed() }.emit();
+                Err(Failure::TimedOut)
+            }
         };
         match outcome {
-            Err(Failure::Unavailable(_) | Failure::LeftAlone | Failure::TimedOut | Failure::Malformed(_))
-                if source.rules.on_error == OnError::Stale =>
-            {
+            Err(
+                Failure::Unavailable(_)
+                | Failure::LeftAlone
+                | Failure::TimedOut
+                | Failure::Crowded
+                | Failure::Malformed(_),
+            ) if source.rules.on_error == OnError::Stale => {
                 let old = self.0.kept.find(&key, now).map(|(entry, good)| {
                     source.counts.stale.inc();
                     Told::kept(&entry, good, now)
@@ -200,7 +214,10 @@ impl Pipeline {
             Some(Ok(Told::kept(&entry, good, now)))
         };
         self.0.flights.join(key.clone(), epoch, landed, || {
-            let tags = identity.subjects().map(|subject| self.tag(&question.application.name, &subject));
+            // The entry itself is named too: what a source denies is dropped on every replica.
+            let entry = self.0.seal.name(&[b"entry", key]);
+            let subjects = identity.subjects().map(|subject| self.tag(&question.application.name, &subject));
+            let tags = std::iter::once(entry).chain(subjects);
             let trip = Trip {
                 pipeline: self.clone(),
                 application: Arc::clone(question.application),
@@ -222,10 +239,12 @@ impl Trip {
         let kept = &self.pipeline.0.kept;
         let shared = self.pipeline.0.shared.as_ref().filter(|_| self.source.rules.shared);
         let rules = &self.source.rules;
+        let mut was_kept = kept.has(&self.key);
         if let Some(shared) = shared
-            && let Ok(Some(written)) = timeout(SHARED_WAIT, shared.find(&self.key)).await
+            && let Some(written) = shared.find(&self.key, SHARED_WAIT.min(rules.timeout / 4)).await
             && let Some(entry) = self.entry(&written)
         {
+            was_kept = true;
             let good = entry.good_for(self.now).filter(|_| kept.stands(entry.epoch, &entry.tags));
             let told = good.map(|good| Told::kept(&entry, good, self.now));
             kept.keep(self.key.clone(), entry);
@@ -234,12 +253,12 @@ impl Trip {
                 return Ok(told);
             }
         }
-        let deadline = Deadline { ours: Instant::now() + rules.timeout, theirs: None };
+        let deadline = Deadline::of(rules.timeout, None);
         let fetched = fetch(&self.application, &self.source, self.ask.clone(), deadline).await;
         let (found, fragment) = match fetched {
             // What is kept may still stand in, unless the place itself says no.
             Err(Failure::Denied(why)) => {
-                self.drop(shared).await;
+                self.drop(was_kept).await;
                 return Err(Failure::Denied(why));
             }
             Err(failure) => return Err(failure),
@@ -253,7 +272,7 @@ impl Trip {
         let known = found.claims.is_some();
         let fragment = known.then_some(fragment);
         match Entry::of(fragment.clone(), found.fresh_for, rules, self.now, (self.epoch, self.tags.clone())) {
-            None => self.drop(shared).await,
+            None => self.drop(was_kept).await,
             Some(entry) => {
                 let life = entry.fresh + entry.stale;
                 kept.keep(self.key.clone(), entry);
@@ -281,10 +300,17 @@ impl Trip {
     }
 
     /// What was kept is not so any more, wherever it lies.
-    async fn drop(&self, shared: Option<&Shared>) {
+    async fn drop(&self, was_kept: bool) {
         self.pipeline.0.kept.drop(&self.key);
-        if let Some(shared) = shared {
-            drop(timeout(SHARED_WAIT, shared.remove(&self.key)).await);
+        if let Some(shared) = self.pipeline.0.shared.clone().filter(|_| self.source.rules.shared && was_kept)
+            && let Some(tag) = self.tags.first().copied()
+        {
+            // Not to be found there again either, also where it cannot be removed now.
+            self.pipeline.0.kept.forget(tag, self.now);
+            self.pipeline.0.tasks.spawn(async move {
+                shared.entries.announce(&tag).await.unwrap_or_default();
+                shared.entries.forget(&tag).await.unwrap_or_default();
+            });
         }
     }
 

@@ -29,7 +29,7 @@ impl Fragment {
         for (claim, _) in application.users.rules().filter(|(_, rule)| rule.from.contains(&origin)) {
             let shape = application.users.shape(claim);
             let Some(value) = shape.take(claim, claims) else { continue };
-            fragment.bytes += claim.len() + value.to_string().len();
+            fragment.bytes += claim.len() + json::weight(&value);
             if place(application, (claim, &origin), &value, &mut fragment.identity).is_none() {
                 fragment.malformed.insert(claim.to_owned());
             }
@@ -102,6 +102,11 @@ pub(super) fn copy(from: &Identity, claim: &str, into: &mut Identity) -> bool {
     from.has(field)
 }
 
+/// Places what the operator wrote, or an expression came to.
+pub(super) fn put(application: &Application, claim: &str, value: &Value, into: &mut Identity) -> Option<()> {
+    place(application, (claim, &Origin::Caller), value, into)
+}
+
 /// Places a source's claim, if it has the declared type and is within the limits.
 pub(super) fn place(
     application: &Application,
@@ -121,11 +126,23 @@ pub(super) fn place(
         Field::CreatedAt => into.created_at = Some(instant(value)?),
         Field::Companies => {
             let list = value.as_array().filter(|list| list.len() <= limits::COMPANIES)?;
-            into.companies = list.iter().map(|item| company(application, origin, item)).collect::<Option<_>>()?;
+            let companies: Vec<Company> =
+                list.iter().map(|item| company(application, origin, item)).collect::<Option<_>>()?;
+            let ids: BTreeSet<&str> = companies.iter().map(|company| company.id.as_str()).collect();
+            let format = application.profile.jwt.as_ref();
+            let single = format.and_then(|format| format.company.as_ref()).is_some_and(|company| company.single);
+            if ids.len() < companies.len() || (single && companies.len() > 1) {
+                return None;
+            }
+            into.companies = companies;
         }
         Field::UserId | Field::Email | Field::Name | Field::ProfilePicture | Field::Locale => {
             let limit = if field == Field::Email { limits::IDENTIFIER_BYTES } else { limits::ATTRIBUTE_BYTES };
-            *into.text_mut(field)? = Some(text(value, limit)?);
+            let text = text(value, limit)?;
+            if application.profile.jwt.as_ref().is_some_and(|format| !format.takes(field, &text)) {
+                return None;
+            }
+            *into.text_mut(field)? = Some(text);
         }
     }
     Some(())

@@ -141,7 +141,7 @@ impl Kept {
     /// Whether nothing about these subjects was invalidated since another replica asked. Whoever writes to the shared
     /// store can lay an old answer there again.
     pub(super) fn stands_since(&self, asked_at: UtcDateTime, tags: &[Tag]) -> bool {
-        self.is_after(tags, |cut| cut.at.is_none_or(|at| asked_at > at))
+        self.is_after(tags, |cut| cut.at.is_none_or(|at| asked_at > at + SKEW))
     }
 
     fn is_after(&self, tags: &[Tag], after: impl Fn(&Cut) -> bool) -> bool {
@@ -154,6 +154,11 @@ impl Kept {
         if self.stands(entry.epoch, &entry.tags) {
             self.entries.insert(key, Arc::new(entry));
         }
+    }
+
+    /// Whether there is an entry, whatever it is good for.
+    pub(super) fn has(&self, key: &[u8]) -> bool {
+        self.entries.contains_key(key)
     }
 
     pub(super) fn drop(&self, key: &[u8]) {
@@ -251,7 +256,7 @@ mod tests {
         kept.keep(b"ada".to_vec(), entry(kept.epoch(), &[ada]));
         assert!(kept.find(b"ada", at(0)).is_some());
         assert!(
-            !kept.stands_since(at(0), &[ada]) && kept.stands_since(at(1), &[ada]) && kept.stands_since(at(0), &[bob])
+            !kept.stands_since(at(30), &[ada]) && kept.stands_since(at(31), &[ada]) && kept.stands_since(at(0), &[bob])
         );
         kept.forget_all();
         assert!(kept.stands_since(at(0), &[bob]), "what others know is theirs to drop");

@@ -28,12 +28,14 @@ pub use self::ask::{Pipeline, Sources};
 use self::ask::{Question, Told};
 pub use self::plan::{Asked, Circle, Plan};
 pub use self::shared::{Seal, SharedEntries, Unreachable};
-use self::source::{Deadline, Failure};
+use self::source::Failure;
 pub use self::source::{OnError, Rules, Source};
 use crate::application::Application;
 use crate::attributes::{Origin, Shape};
-use crate::identity::{Identity, SubjectKind};
+use crate::expression::Expression;
+use crate::identity::{Field, Identity, SubjectKind};
 use crate::notice::{Notice, NoticeCode};
+use crate::observe::events;
 use crate::order::notable;
 use crate::refusal::{Reason, Refusal};
 
@@ -94,7 +96,8 @@ impl<'a> Base<'a> {
     /// The field of the request that holds an identifier.
     fn field(self, name: &str) -> String {
         match self {
-            Self::Asserted(_) => format!("identity.{name}"),
+            Self::Asserted(_) if Field::named(name).is_some() => format!("identity.{name}"),
+            Self::Asserted(_) => format!("identity.attributes.{name}"),
             Self::Proven(_) => name.to_owned(),
         }
     }
@@ -110,7 +113,8 @@ impl Pipeline {
         now: UtcDateTime,
         hurry: Option<Instant>,
     ) -> Result<Assembled, Refusal> {
-        let deadline = Deadline { ours: Instant::now() + application.budget, theirs: hurry };
+        let budget = Instant::now() + application.budget;
+        let until = hurry.map_or(budget, |hurry| hurry.min(budget));
         let mut work = Work::begin(application, base);
         let mut asking = FuturesUnordered::new();
         loop {
@@ -121,7 +125,7 @@ impl Pipeline {
                 let (Some(source), Some(part)) = (sources.get(name), application.plan.parts.get(name)) else {
                     return Err(Refusal::Internal);
                 };
-                let question = Question { application, source, part, now, deadline };
+                let question = Question { application, source, part, now, until };
                 if let Some(told) = self.remembers(&question, &work.assembled.identity) {
                     work.outcomes.insert(name, (source.rules.on_error, Ok(told)));
                     remembered = true;
@@ -158,6 +162,8 @@ struct Work<'a> {
     base: Base<'a>,
     wants: Vec<Want<'a>>,
     asked: BTreeSet<&'a str>,
+    /// The claims that are left out because a source failed.
+    left_out: BTreeSet<&'a str>,
     outcomes: BTreeMap<&'a str, (OnError, Result<Told, Failure>)>,
     assembled: Assembled,
 }
@@ -179,7 +185,8 @@ impl<'a> Work<'a> {
             waits: application.plan.waits.get(claim).map_or(&[], Vec::as_slice),
         });
         let wants = wants.collect();
-        Self { application, base, wants, asked: BTreeSet::new(), outcomes: BTreeMap::new(), assembled }
+        let (asked, left_out, outcomes) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        Self { application, base, wants, asked, left_out, outcomes, assembled }
     }
 
     fn waits(&self, names: &[String]) -> bool {
@@ -238,7 +245,7 @@ impl<'a> Work<'a> {
                         match self.take(want.claim, name, outcome) {
                             Ok(true) => return Ok(true),
                             Ok(false) => {}
-                            Err(failure) => return self.fail(&failure, on_error).map(|()| true),
+                            Err(failure) => return self.fail(want.claim, &failure, on_error).map(|()| true),
                         }
                     }
                 },
@@ -246,7 +253,7 @@ impl<'a> Work<'a> {
             want.from = rest;
         }
         if let Some(default) = &want.shape.default
-            && self.put(want.claim, default)
+            && claims::put(self.application, want.claim, default, &mut self.assembled.identity).is_some()
         {
             self.assembled.came(want.claim, DEFAULT, None);
         }
@@ -270,22 +277,24 @@ impl<'a> Work<'a> {
     }
 
     /// What the failure of a source means for a claim: it is left out, or there is no token.
-    fn fail(&mut self, failure: &Failure, on_error: OnError) -> Result<(), Refusal> {
+    fn fail(&mut self, claim: &'a str, failure: &Failure, on_error: OnError) -> Result<(), Refusal> {
         match failure {
             Failure::Bug => Err(Refusal::Internal),
             // The request's own value cannot be asked with: that is no failure of the source.
-            Failure::Unfit(name, why) if SubjectKind::named(name).is_some_and(|kind| self.is_given(kind)) => {
+            Failure::Unfit(name, why) if self.is_the_callers(name) => {
                 Err(Refusal::field(self.base.field(name), why.to_string()))
             }
             Failure::Unavailable(_)
             | Failure::LeftAlone
             | Failure::TimedOut
+            | Failure::Crowded
             | Failure::Malformed(_)
             | Failure::Denied(_)
             | Failure::Missing(_)
             | Failure::Unfit(..) => match on_error {
                 OnError::Refuse | OnError::Stale => Err(Refusal::SourceFailed(failure.reason())),
                 OnError::Omit => {
+                    self.left_out.insert(claim);
                     self.assembled.note([NoticeCode::SourceUnavailable, NoticeCode::ClaimOmitted]);
                     Ok(())
                 }
@@ -293,14 +302,24 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn is_given(&self, kind: SubjectKind) -> bool {
-        self.base.identity().identifier(kind).is_some()
+    fn is_the_callers(&self, claim: &str) -> bool {
+        let origin = self.assembled.origins.iter().find(|origin| origin.claim == claim);
+        origin.is_some_and(|origin| origin.source == Origin::Caller.name())
     }
 
     /// Computes a claim of what is known. An expression that fails although all that it reads is there is wrong for this
     /// user: no token is better than a wrong one.
-    fn compute(&mut self, want: &Want<'_>, value: &crate::expression::Expression) -> Result<bool, Refusal> {
-        let wrong = || Refusal::SourceFailed(Reason::SourceMalformed);
+    fn compute(&mut self, want: &Want<'a>, value: &Expression) -> Result<bool, Refusal> {
+        // Nobody knows what it would come to: what is left out is not absent.
+        if value.names().any(|name| self.left_out.contains(name)) {
+            self.left_out.insert(want.claim);
+            return Ok(true);
+        }
+        let wrong = || {
+            let why = "its expression has no value of its type";
+            events::ClaimFailed { application: &self.application.name, claim: want.claim, why }.emit();
+            Refusal::SourceFailed(Reason::SourceMalformed)
+        };
         let known =
             value.names().filter_map(|name| Some((name.to_owned(), claims::value(&self.assembled.identity, name)?)));
         let known: Map<_, _> = known.collect();
@@ -310,15 +329,11 @@ impl<'a> Work<'a> {
             (None, Some(default)) => (default, DEFAULT),
             (None, None) => return Ok(true),
         };
-        if !self.put(want.claim, value) {
+        if claims::put(self.application, want.claim, value, &mut self.assembled.identity).is_none() {
             return Err(wrong());
         }
         self.assembled.came(want.claim, origin, None);
         Ok(true)
-    }
-
-    fn put(&mut self, claim: &str, value: &serde_json::Value) -> bool {
-        claims::place(self.application, (claim, &Origin::Caller), value, &mut self.assembled.identity).is_some()
     }
 }
 

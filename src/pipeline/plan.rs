@@ -27,7 +27,7 @@ pub(super) struct Part {
     pub(super) waits: Vec<String>,
     /// The claims that it is told.
     pub(super) known: Vec<String>,
-    /// The identifiers and claims that an answer depends on.
+    /// The claims that an answer depends on, besides the user.
     depends: Vec<String>,
     /// What every key of the cache begins with: the application, the source, its configuration, what is wanted.
     prefix: Key,
@@ -129,26 +129,29 @@ impl Part {
         Self {
             wanted,
             waits: waits.into_iter().filter(|name| !is_given(name)).map(str::to_owned).collect(),
-            known: asked.needs.iter().filter(|name| SubjectKind::named(name).is_none()).cloned().collect(),
-            depends: depends.into_iter().filter(|name| name != "application").collect(),
+            known: asked.needs.iter().filter(|name| !is_identifier(name)).cloned().collect(),
+            depends: depends.into_iter().filter(|name| name != "application" && !is_identifier(name)).collect(),
             prefix,
         }
     }
 
-    /// The key of the answer to what is known of a user.
+    /// The key of the answer to what is known of a user. All of the user's identifiers are in it, also where the source
+    /// asks with none of them: whoever invalidates one means every answer that was given to that user.
     pub(super) fn key(&self, identity: &Identity) -> Key {
         let mut key = self.prefix.clone();
+        for kind in SubjectKind::ALL {
+            write(&mut key, identity.identifier(kind).map(str::as_bytes));
+        }
         for name in &self.depends {
-            match SubjectKind::named(name) {
-                Some(kind) => write(&mut key, identity.identifier(kind).map(str::as_bytes)),
-                None => {
-                    let value = super::claims::value(identity, name).map(|value| value.to_string());
-                    write(&mut key, value.as_ref().map(String::as_bytes));
-                }
-            }
+            let value = super::claims::value(identity, name).map(|value| value.to_string());
+            write(&mut key, value.as_ref().map(String::as_bytes));
         }
         key
     }
+}
+
+fn is_identifier(name: &str) -> bool {
+    SubjectKind::named(name).is_some()
 }
 
 /// Whether the name is of what nothing has to be asked for.

@@ -3,6 +3,7 @@
 //! make an entry disappear, or lay one there again that was genuine and is still in its time; nothing else.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use aws_lc_rs::{hkdf, hmac};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::UtcDateTime;
+use tokio::time::{Instant, timeout};
 
+use super::breaker::Breaker;
 use super::kept::Tag;
 use crate::json;
 
@@ -60,7 +63,9 @@ impl fmt::Debug for Seal {
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) entries: Arc<dyn SharedEntries>,
-    pub(super) seal: Arc<Seal>,
+    seal: Arc<Seal>,
+    /// A place that hangs must not cost every source its time.
+    breaker: Arc<Breaker>,
 }
 
 impl fmt::Debug for Shared {
@@ -135,12 +140,23 @@ impl Seal {
     }
 }
 
+/// After how many failures in a row the place is left alone, and for how long.
+const BREAKER: (NonZeroU32, Duration) = (NonZeroU32::MIN.saturating_add(2), Duration::from_secs(1));
+
 impl Shared {
-    /// What lies under a key, if one of us wrote it there.
-    pub(super) async fn find(&self, key: &[u8]) -> Option<Written> {
+    pub(super) fn new(entries: Arc<dyn SharedEntries>, seal: Arc<Seal>) -> Self {
+        Self { entries, seal, breaker: Arc::new(Breaker::new(BREAKER.0, BREAKER.1)) }
+    }
+
+    /// What lies under a key, if one of us wrote it there and it is found in time.
+    pub(super) async fn find(&self, key: &[u8], time: Duration) -> Option<Written> {
+        if !self.breaker.admits(Instant::now()) {
+            return None;
+        }
         let name = self.seal.name(&[b"entry", key]);
-        let sealed = self.entries.get(&name).await.ok()??;
-        self.seal.open(&name, &sealed)
+        let found = timeout(time, self.entries.get(&name)).await.map_err(|_elapsed| Unreachable).flatten();
+        self.breaker.note(found.is_err(), Instant::now());
+        self.seal.open(&name, &found.ok()??)
     }
 
     /// Removes what lies under a key.

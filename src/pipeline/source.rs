@@ -94,6 +94,8 @@ pub(super) enum Failure {
     /// It kept failing, and is not asked for a while.
     LeftAlone,
     TimedOut,
+    /// There was no place for one more call in time. Nothing was sent.
+    Crowded,
     Malformed(Why),
     Denied(Why),
     /// It needs this identifier or claim, which is not there.
@@ -108,7 +110,7 @@ impl Failure {
     pub(super) const fn reason(&self) -> Reason {
         match self {
             Self::Unavailable(_) | Self::LeftAlone | Self::Denied(_) | Self::Missing(_) => Reason::SourceUnavailable,
-            Self::TimedOut => Reason::SourceTimedOut,
+            Self::TimedOut | Self::Crowded => Reason::SourceTimedOut,
             Self::Malformed(_) | Self::Unfit(..) => Reason::SourceMalformed,
             Self::Bug => Reason::Internal,
         }
@@ -120,6 +122,7 @@ impl Failure {
             Self::Unavailable(why) => ("unavailable", why.to_string()),
             Self::LeftAlone => ("left_alone", "it kept failing".to_owned()),
             Self::TimedOut => ("timed_out", "no answer in time".to_owned()),
+            Self::Crowded => ("crowded", "as many calls as it may have were under way".to_owned()),
             Self::Malformed(why) => ("malformed", why.to_string()),
             Self::Denied(why) => ("denied", why.to_string()),
             Self::Missing(name) => ("missing", format!("it asks with {name}, which is not there")),
@@ -132,25 +135,26 @@ impl Failure {
 /// Until when an answer is waited for, and whose patience that is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
-    /// The operator's: `timeout_ms` and `budget_ms`.
-    pub(super) ours: Instant,
-    /// The caller's own, where it has one.
-    pub(super) theirs: Option<Instant>,
+    /// The source's own: `timeout_ms`.
+    own: Instant,
+    /// The request's: what is left of `budget_ms`, and the caller's own deadline.
+    request: Instant,
 }
 
 impl Deadline {
+    /// Of a source that may take that long from now, for a request that waits until then.
+    pub(super) fn of(time: Duration, request: Option<Instant>) -> Self {
+        let own = Instant::now() + time;
+        Self { own, request: request.unwrap_or(own) }
+    }
+
     pub(super) fn at(self) -> Instant {
-        self.theirs.map_or(self.ours, |theirs| theirs.min(self.ours))
+        self.own.min(self.request)
     }
 
-    /// The deadline of a source that may take that long from now.
-    pub(super) fn within(self, time: Duration) -> Self {
-        Self { ours: self.ours.min(Instant::now() + time), ..self }
-    }
-
-    /// A caller in a hurry is not the source's fault.
+    /// A caller in a hurry, or an application with a small budget, is not the source's fault: others would pay for it.
     fn blames_source(self) -> bool {
-        self.theirs.is_none_or(|theirs| self.ours <= theirs)
+        self.own <= self.request
     }
 }
 
@@ -193,7 +197,9 @@ impl Source {
             Err(Failure::TimedOut) => deadline.blames_source().then_some(true),
             // It answered; that the answer is no good says nothing of the next one.
             Err(Failure::Malformed(_) | Failure::Denied(_)) => Some(false),
-            Err(Failure::LeftAlone | Failure::Missing(_) | Failure::Unfit(..) | Failure::Bug) => None,
+            Err(Failure::LeftAlone | Failure::Crowded | Failure::Missing(_) | Failure::Unfit(..) | Failure::Bug) => {
+                None
+            }
         };
         if failed.is_some_and(|failed| self.breaker.note(failed, Instant::now())) {
             events::SourceLeftAlone { counts: &self.counts, source: &self.name, pause: self.rules.breaker_pause }
@@ -205,7 +211,11 @@ impl Source {
     async fn try_call(&self, mut ask: Ask, deadline: Deadline) -> Result<Found, Failure> {
         let at = deadline.at();
         let place = timeout_at(at, self.places.acquire()).await;
-        let _place = place.map_err(|_elapsed| Failure::TimedOut)?.map_err(|_closed| Failure::Bug)?;
+        let _place = place.map_err(|_elapsed| Failure::Crowded)?.map_err(|_closed| Failure::Bug)?;
+        if at <= Instant::now() + TIMER_SLACK {
+            // What is sent now is given up before it can be answered.
+            return Err(Failure::Crowded);
+        }
         let mut retries = self.rules.retries;
         loop {
             ask.time = at.saturating_duration_since(Instant::now());

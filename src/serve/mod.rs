@@ -201,7 +201,7 @@ async fn hear_replicas(redis: SharedRedis, pipeline: Pipeline) {
                 Heard::Again => events::ReplicasHeard.emit(),
                 Heard::Nothing => events::ReplicasUnheard.emit(),
                 Heard::Gap => pipeline.forget_all(),
-                Heard::Forget(tag) => pipeline.heard(tag, System.now()).await,
+                Heard::Forget(tag) => pipeline.heard(tag, System.now()),
             }
         }
     };

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands as _, Client, RedisError};
 
 use crate::pipeline::{SharedEntries, Unreachable};
@@ -18,6 +18,8 @@ const COMMAND: Duration = Duration::from_secs(1);
 const BLOCK_MS: u64 = 500;
 /// How long it pauses when the store is away.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The position before every word of a stream.
+const EMPTY: &str = "0-0";
 /// Invalidations that the stream holds, about. A replica that missed more drops everything.
 const STREAM: usize = 10_000;
 
@@ -27,6 +29,8 @@ pub struct SharedRedis {
     client: Client,
     connection: ConnectionManager,
     prefix: String,
+    /// The last word of the stream when this was opened; none where it could not be reached.
+    heard: Option<String>,
 }
 
 impl fmt::Debug for SharedRedis {
@@ -67,9 +71,13 @@ impl SharedRedis {
             .set_connection_timeout(Some(COMMAND))
             .set_response_timeout(Some(COMMAND));
         let connection = client.get_connection_manager_lazy(config).map_err(plain)?;
-        let reached = tokio::time::timeout(COMMAND, connection.clone().ping::<String>()).await;
-        drop(reached);
-        Ok(Self { client, connection, prefix: prefix.to_owned() })
+        let mut opened = Self { client, connection, prefix: prefix.to_owned(), heard: None };
+        // Whatever is said from here on is heard; before that, nothing is kept that it could be about.
+        let (mut connection, stream) = (opened.connection.clone(), opened.stream());
+        let newest = newest(&mut connection, &stream);
+        let newest = tokio::time::timeout(COMMAND, newest).await;
+        opened.heard = newest.ok().and_then(Result::ok);
+        Ok(opened)
     }
 
     /// Whether it is an address of Redis.
@@ -88,7 +96,7 @@ impl SharedRedis {
 
     /// Listens to what other replicas say, for ever.
     pub async fn listen<F: Future<Output = ()>>(&self, mut hear: impl FnMut(Heard) -> F) -> Infallible {
-        let (mut position, mut reached) = (Position::default(), true);
+        let (mut position, mut reached) = (Position(self.heard.clone()), true);
         loop {
             let Err(_lost) = self.follow(&mut position, &mut reached, &mut hear).await;
             // Said once for each time that it goes away, the start among them.
@@ -114,21 +122,22 @@ impl SharedRedis {
         let still_there = match position.0.take() {
             None => None,
             Some(last) => {
+                let (from, to) = if last == EMPTY { ("-", "+") } else { (last.as_str(), last.as_str()) };
                 let mut range = redis::cmd("XRANGE");
-                range.arg(&key).arg(&last).arg(&last);
+                range.arg(&key).arg(from).arg(to).arg("COUNT").arg(STREAM);
                 let found: Vec<Word> = range.query_async(&mut connection).await?;
-                Some(last).filter(|_| !found.is_empty())
+                // After an empty stream nothing is missing while it still has all that it can hold.
+                let whole = if last == EMPTY { found.len() < STREAM } else { !found.is_empty() };
+                Some(last).filter(|_| whole)
             }
         };
         let mut last = match still_there {
             // The last word that was heard is still there, so that nothing after it is missing.
             Some(last) => last,
             None => {
-                let mut newest = redis::cmd("XREVRANGE");
-                newest.arg(&key).arg("+").arg("-").arg("COUNT").arg(1);
-                let newest: Vec<Word> = newest.query_async(&mut connection).await?;
+                let newest = newest(&mut connection, &key).await?;
                 hear(Heard::Gap).await;
-                newest.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id)
+                newest
             }
         };
         *reached = true;
@@ -204,6 +213,14 @@ impl SharedEntries for SharedRedis {
         add.arg(self.stream()).arg("MAXLEN").arg("~").arg(STREAM).arg("*").arg("subject").arg(tag.as_slice());
         add.query_async::<String>(&mut self.connection.clone()).await.map(drop).map_err(unreachable)
     }
+}
+
+/// The last word of the stream, or [`EMPTY`].
+async fn newest(connection: &mut impl ConnectionLike, stream: &str) -> Result<String, RedisError> {
+    let mut range = redis::cmd("XREVRANGE");
+    range.arg(stream).arg("+").arg("-").arg("COUNT").arg(1);
+    let newest: Vec<Word> = range.query_async(connection).await?;
+    Ok(newest.into_iter().next().map_or_else(|| EMPTY.to_owned(), |(id, _)| id))
 }
 
 /// Redis's own text may quote a key; that it is away is all that anybody does anything about.

@@ -184,9 +184,9 @@ async fn the_budget_bounds_all_sources_together_and_each_failure_follows_its_own
 #[tokio::test]
 async fn the_callers_own_deadline_is_kept_and_told_as_what_it_is() {
     Script::new("hurry", |_| Act::Hang);
-    let rules = "on_error = \"refuse\"\ntimeout_ms = 60000";
+    let rules = "on_error = \"refuse\"\ntimeout_ms = 25000";
     let setup = with(&[("hurry", "[\"plan\"]", rules)], &[("plan", "[\"hurry\"]")])
-        .and("[applications.\"acme/feedback\".claims]\nbudget_ms = 60000\n");
+        .and("[applications.\"acme/feedback\".claims]\nbudget_ms = 25000\n");
     let mut server = setup.start().await;
     let mut request = from_billing(sign_for(user("1")));
     // In the metadata alone, so that nothing but the server's answer ends the call.
@@ -223,9 +223,9 @@ async fn a_passing_failure_is_tried_again_and_a_lasting_one_is_left_alone() {
 #[tokio::test]
 async fn a_caller_in_a_hurry_does_not_open_the_breaker() {
     let script = Script::new("patient", |_| Act::Hang);
-    let rules = "on_error = \"refuse\"\nbreaker_failures = 1\nbreaker_pause_ms = 600000\ntimeout_ms = 60000";
+    let rules = "on_error = \"refuse\"\nbreaker_failures = 1\nbreaker_pause_ms = 600000\ntimeout_ms = 25000";
     let setup = with(&[("patient", "[\"plan\"]", rules)], &[("plan", "[\"patient\"]")])
-        .and("[applications.\"acme/feedback\".claims]\nbudget_ms = 60000\n");
+        .and("[applications.\"acme/feedback\".claims]\nbudget_ms = 25000\n");
     let mut server = setup.start().await;
     let mut request = from_billing(sign_for(user("1")));
     request.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
@@ -239,13 +239,13 @@ async fn no_more_calls_are_under_way_than_the_source_may_have() {
     let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);
     let script = Script::new("bulkhead", move |_| Act::Wait(Arc::clone(&held), found(json!({"plan": "Gold"}))));
-    let rules = "on_error = \"refuse\"\nconcurrency = 1\ntimeout_ms = 60000";
+    let rules = "on_error = \"refuse\"\nconcurrency = 1\ntimeout_ms = 25000";
     let free = Script::new("bulkhead-free", say(found(json!({"title": "CEO"}))));
     let setup = with(
         &[("bulkhead", "[\"plan\"]", rules), ("bulkhead-free", "[\"title\"]", REFUSE)],
         &[("plan", "[\"bulkhead\"]"), ("title", "[\"bulkhead-free\"]")],
     )
-    .and("[applications.\"acme/feedback\".claims]\nbudget_ms = 60000\n");
+    .and("[applications.\"acme/feedback\".claims]\nbudget_ms = 25000\n");
     let server = setup.start().await;
     let (mut one, mut two) = (server.client.clone(), server.client.clone());
     let both = async {
@@ -339,12 +339,12 @@ async fn a_source_that_finds_the_address_does_not_wait_for_it() {
 #[tokio::test]
 async fn a_source_that_hangs_slows_no_other_application() {
     let hanging = Script::new("isolated", |_| Act::Hang);
-    let rules = "on_error = \"refuse\"\nconcurrency = 1\ntimeout_ms = 60000";
+    let rules = "on_error = \"refuse\"\nconcurrency = 1\ntimeout_ms = 25000";
     let other = "[applications.\"acme/other\"]\nprofile = \"featurebase\"\n\
                  keys.jwt = { purpose = \"jwt\", secret = { env = \"OTHER\" } }\n\
                  keys.iv = { purpose = \"legacy\", secret = { env = \"OTHER_IV\" } }\n";
     let setup = with(&[("isolated", "[\"plan\"]", rules)], &[("plan", "[\"isolated\"]")])
-        .and("[applications.\"acme/feedback\".claims]\nbudget_ms = 60000\n")
+        .and("[applications.\"acme/feedback\".claims]\nbudget_ms = 25000\n")
         .and(other)
         .env("OTHER", &"o".repeat(40))
         .env("OTHER_IV", &"i".repeat(40));
@@ -375,9 +375,9 @@ async fn the_items_of_a_batch_do_not_wait_for_each_other() {
     let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);
     let script = Script::new("batch", move |_| Act::Wait(Arc::clone(&held), found(json!({"plan": "Gold"}))));
-    let rules = "on_error = \"refuse\"\ntimeout_ms = 60000";
+    let rules = "on_error = \"refuse\"\ntimeout_ms = 25000";
     let mut server = with(&[("batch", "[\"plan\"]", rules)], &[("plan", "[\"batch\"]")])
-        .and("[applications.\"acme/feedback\".claims]\nbudget_ms = 60000\n")
+        .and("[applications.\"acme/feedback\".claims]\nbudget_ms = 25000\n")
         .start()
         .await;
     let requests = (0..20).map(|id| sign_for(user(&id.to_string()))).collect();
@@ -393,4 +393,62 @@ async fn the_items_of_a_batch_do_not_wait_for_each_other() {
         proto::sign_result::Outcome::Failure(failure) => panic!("{failure:?}"),
     });
     assert_eq!(ids.collect::<Vec<_>>(), (0..20).map(|id| id.to_string()).collect::<Vec<_>>(), "in order");
+}
+
+#[tokio::test]
+async fn a_small_budget_and_a_full_house_are_not_the_sources_failure() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let script = Script::new("budgets", move |_| Act::Wait(Arc::clone(&held), found(json!({"plan": "Gold"}))));
+    let rules = "on_error = \"refuse\"\nbreaker_failures = 1\nbreaker_pause_ms = 600000\nconcurrency = 1";
+    let mut server = with(&[("budgets", "[\"plan\"]", rules)], &[("plan", "[\"budgets\"]")])
+        .and("[applications.\"acme/feedback\".claims]\nbudget_ms = 50\n")
+        .start()
+        .await;
+    let (mut one, mut two) = (server.client.clone(), server.client.clone());
+    let (first, second) =
+        tokio::join!(one.sign(from_billing(sign_for(user("1")))), two.sign(from_billing(sign_for(user("2")))));
+    assert_eq!(
+        (reason(&first.unwrap_err()), reason(&second.unwrap_err())),
+        ("SOURCE_TIMED_OUT".into(), "SOURCE_TIMED_OUT".into())
+    );
+    assert_eq!(script.calls(), 1, "the second found no place, and was not sent");
+    gate.add_permits(1);
+    server.sign(sign_for(user("3"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_good_leaves_nobody_else_without() {
+    let script = Script::new("malformed", say(Answer::malformed("no")));
+    let rules = "on_error = \"refuse\"\nbreaker_failures = 1\nbreaker_pause_ms = 600000";
+    let mut server = with(&[("malformed", "[\"plan\"]", rules)], &[("plan", "[\"malformed\"]")]).start().await;
+    for _ in 0..3 {
+        assert_eq!(reason(&server.sign(sign_for(user("1"))).await.unwrap_err()), "SOURCE_MALFORMED");
+    }
+    script.play(say(found(json!({"plan": "Gold"}))));
+    server.sign(sign_for(user("2"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_callers_attribute_that_cannot_be_asked_with_is_named() {
+    let script = Script::new("unfit-claim", say(found(json!({"plan": "Gold"}))));
+    let rules =
+        "on_error = \"omit\"\nneeds = [\"title\"]\nconfig = { script = \"unfit-claim\", template = \"{title}\" }";
+    let mut server = with(&[("unfit-claim", "[\"plan\"]", rules)], &[("plan", "[\"unfit-claim\"]")]).start().await;
+    let of = |title: &str| proto::Identity { attributes: Some(attributes(json!({"title": title}))), ..user("1") };
+    let refused = server.sign(sign_for(of(".."))).await.unwrap_err();
+    let field = "identity.attributes.title".to_owned();
+    assert_eq!(error(&refused), (Code::InvalidArgument, "REQUEST_INVALID".to_owned(), vec![field]));
+    assert_eq!(script.calls(), 0);
+    server.sign(sign_for(of("red"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn companies_that_cannot_be_written_are_the_sources_and_left_out() {
+    let twice = json!({"companies": [{"id": "c", "name": "One"}, {"id": "c", "name": "Two"}]});
+    Script::new("twice", say(found(twice)));
+    let mut server = with(&[("twice", "[\"companies\"]", OMIT)], &[("companies", "[\"twice\"]")]).start().await;
+    let signed = server.sign(sign_for(user("1"))).await.unwrap();
+    assert_eq!(claims(&signed.token).get("companies"), None);
+    assert!(codes(&signed.notices).contains(&NoticeCode::ClaimOmitted));
 }

@@ -220,9 +220,9 @@ async fn ten_thousand_at_once_for_one_cold_subject_are_one_call() {
     let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);
     let script = Script::new("stampede", move |_| Act::Wait(Arc::clone(&held), gold()));
-    let rules = "on_error = \"refuse\"\nfresh_secs = 300\ntimeout_ms = 60000";
+    let rules = "on_error = \"refuse\"\nfresh_secs = 300\ntimeout_ms = 25000";
     let server =
-        with("stampede", rules).and("[applications.\"acme/feedback\".claims]\nbudget_ms = 60000\n").start().await;
+        with("stampede", rules).and("[applications.\"acme/feedback\".claims]\nbudget_ms = 25000\n").start().await;
     // A connection has 128 requests under way at most.
     let mut clients = Vec::new();
     for _ in 0..100 {
@@ -416,4 +416,108 @@ async fn the_configuration_says_what_can_be_kept() {
     assert!(short.warnings.iter().any(|warning| warning.key == "server.pseudonym_secret"), "{:?}", short.warnings);
     let unkept = sharing("redis://127.0.0.1:1", "x", "on_error = \"omit\"\nshared = true").check().unwrap_err();
     assert_eq!(unkept[0].key, "sources.s.shared");
+}
+
+#[tokio::test]
+async fn an_answer_is_its_users_alone_and_dropped_with_whichever_of_them_is_named() {
+    // The source asks with the team and nothing else: what it says is the same for both, and yet each has an own answer.
+    let script = Script::new("teams", |ask| {
+        Act::Say(found(json!({"plan": format!("{} of {}", ask.application, ask.text("title").unwrap_or_default())})))
+    });
+    let rules = "on_error = \"refuse\"\nfresh_secs = 300\nneeds = [\"title\"]";
+    let other = "[applications.\"acme/other\"]\nprofile = \"featurebase\"\n\
+                 keys.jwt = { purpose = \"jwt\", secret = { env = \"OTHER\" } }\n\
+                 keys.iv = { purpose = \"legacy\", secret = { env = \"OTHER_IV\" } }\n\
+                 attributes.title = { type = \"string\" }\n\
+                 attributes.plan = { type = \"string\", from = [\"s\"] }\n";
+    let setup = with("teams", rules).and(other).env("OTHER", &"o".repeat(40)).env("OTHER_IV", &"i".repeat(40));
+    let mut server = setup.replace("template = \"{user_id}\"", "template = \"{title}\"").start().await;
+    let of = |application: &str, id: &str, team: &str| proto::SignRequest {
+        application: application.to_owned(),
+        ..sign_for(proto::Identity { attributes: Some(attributes(json!({"title": team}))), ..user(id) })
+    };
+    for (application, id, team, plan, calls) in [
+        (APP, "ada", "red", "acme/feedback of red", 1),
+        (APP, "ada", "red", "acme/feedback of red", 1),
+        (APP, "ada", "blue", "acme/feedback of blue", 2),
+        ("acme/other", "ada", "red", "acme/other of red", 3),
+        (APP, "bob", "red", "acme/feedback of red", 4),
+    ] {
+        let signed = server.sign(of(application, id, team)).await.unwrap();
+        assert_eq!(claims(&signed.token)["plan"], plan);
+        assert_eq!(script.calls(), calls, "{application} {id} {team}");
+    }
+    invalidate(&server, Kind::UserId("bob".to_owned())).await.unwrap();
+    server.sign(of(APP, "bob", "red")).await.unwrap();
+    server.sign(of(APP, "ada", "red")).await.unwrap();
+    assert_eq!(script.calls(), 5, "bob is asked about again, and ada is not");
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_kept_stands_in_for_nothing() {
+    let kept = |fresh_for| Answer::Found { claims: json!({"plan": "Gold"}).as_object().cloned().unwrap(), fresh_for };
+    let script = Script::new("no-store", say(kept(Some(std::time::Duration::ZERO))));
+    let rules = "on_error = \"stale\"\nfresh_secs = 300\nstale_secs = 3600\nretries = 0";
+    let mut server = with("no-store", rules).start().await;
+    plan(&mut server, "1").await;
+    script.play(say(Answer::unavailable("no")));
+    assert_eq!(error(&server.sign(sign_for(user("1"))).await.unwrap_err()).1, "SOURCE_UNAVAILABLE");
+
+    // Nor is an answer of which a part is wrong, nor what it never said that it sets.
+    let script = Script::new("partly", say(found(json!({"plan": 1, "title": "CEO"}))));
+    let rules = "on_error = \"omit\"\nfresh_secs = 300";
+    let mut server = with("partly", rules)
+        .replace(
+            "attributes.title]\ntype = \"string\"",
+            "attributes.title]\ntype = \"string\"\nfrom = [\"s\", \"caller\"]",
+        )
+        .replace("sets = [\"plan\"]", "sets = [\"plan\", \"title\"]")
+        .start()
+        .await;
+    let signed = server.sign(sign_for(user("1"))).await.unwrap();
+    assert_eq!((claims(&signed.token).get("plan"), &claims(&signed.token)["title"]), (None, &json!("CEO")));
+    script.play(say(found(json!({"plan": "Gold", "title": "CEO"}))));
+    assert_eq!(plan(&mut server, "1").await, fresh("Gold", 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_source_denies_is_dropped_on_every_replica_also_while_the_store_is_away() {
+    let mut redis = Redis::start();
+    let script = Script::new("denied-shared", say(gold()));
+    let rules = "on_error = \"stale\"\nfresh_secs = 1\nstale_secs = 3600\nretries = 0\nshared = true";
+    let mut one = sharing(&redis.url(), "denied-shared", rules).start().await;
+    plan(&mut one, "1").await;
+    shared(&redis, 1);
+    let mut two = sharing(&redis.url(), "denied-shared", rules).start().await;
+    plan(&mut two, "1").await;
+    script.play(say(Answer::denied("no")));
+    one.set_now(NOW + 10);
+    two.set_now(NOW + 10);
+    let gone = async |server: &mut Running| {
+        for _ in 0..2_000 {
+            if server.sign(sign_for(user("1"))).await.is_err() {
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        false
+    };
+    assert!(gone(&mut one).await);
+    script.play(say(Answer::unavailable("no")));
+    assert!(gone(&mut two).await, "the other replica hears of it");
+    redis.restart();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_store_that_hangs_takes_no_source_with_it() {
+    let redis = Redis::start();
+    let script = Script::new("hanging-store", say(gold()));
+    let rules = "on_error = \"refuse\"\nfresh_secs = 300\ntimeout_ms = 200\nshared = true";
+    let mut server = sharing(&redis.url(), "hanging-store", rules).start().await;
+    redis.pause();
+    for id in 0..10 {
+        assert_eq!(plan(&mut server, &id.to_string()).await.0.as_deref(), Some("Gold"));
+    }
+    assert_eq!(script.calls(), 10);
+    redis.resume();
 }

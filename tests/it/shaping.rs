@@ -145,3 +145,23 @@ async fn the_schema_has_the_last_word() {
     let problems = setup().check().unwrap_err();
     assert_eq!(problems[0].key, "applications.\"acme/feedback\".claims.schema");
 }
+
+#[tokio::test]
+async fn what_is_computed_of_what_was_left_out_is_left_out() {
+    Script::new("left-out", say(Answer::unavailable("no")));
+    let attributes = [
+        attribute("status", "type = \"string\"\nfrom = [\"s\"]"),
+        attribute("allowed", "type = \"boolean\"\nvalue = \"status != 'banned'\"\ndefault = true"),
+        attribute("greeting", "type = \"string\"\nvalue = \"allowed ? 'hello' : 'no'\""),
+    ];
+    let setup = |more: &str| {
+        with("left-out", "[\"status\"]", &(attributes.concat() + more))
+            .replace("on_error = \"refuse\"", "on_error = \"omit\"")
+    };
+    let signed = setup("").start().await.sign(sign_for(user("1"))).await.unwrap();
+    let claims = claims(&signed.token);
+    assert_eq!((claims.get("status"), claims.get("allowed"), claims.get("greeting")), (None, None, None));
+    let required = attribute("must", "type = \"boolean\"\nrequired = true\nvalue = \"greeting == 'hello'\"");
+    let problems = setup(&required).check().unwrap_err();
+    assert_eq!(problems[0].key, "applications.\"acme/feedback\".attributes.must.required");
+}
