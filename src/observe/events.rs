@@ -200,6 +200,58 @@ impl FactLost<'_> {
     }
 }
 
+/// Something was revoked.
+#[derive(Debug)]
+pub struct Revoked<'a> {
+    /// Who said so.
+    pub caller: &'a str,
+    /// For which application.
+    pub application: &'a str,
+    /// Whether the store has it.
+    pub kept: bool,
+}
+
+impl Revoked<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { caller, application, kept } = self;
+        tracing::info!(caller, application, kept, "Revoked");
+    }
+}
+
+/// The hashes of a subject were accepted again.
+#[derive(Debug)]
+pub struct Restored<'a> {
+    /// Who said so.
+    pub caller: &'a str,
+    /// For which application.
+    pub application: &'a str,
+    /// Whether they were refused before.
+    pub was_revoked: bool,
+}
+
+impl Restored<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { caller, application, was_revoked } = self;
+        tracing::info!(caller, application, was_revoked, "Hashes of a subject were restored");
+    }
+}
+
+/// The store's file could not be read or written.
+#[derive(Debug)]
+pub struct StoreFailed<'a> {
+    /// What redb says: about the file, never about what is in it.
+    pub error: &'a str,
+}
+
+impl StoreFailed<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        tracing::error!(error = self.error, "The store's file failed; restart the server once the disk is well again");
+    }
+}
+
 /// Something panicked.
 #[derive(Debug)]
 pub struct Bug<'a> {

@@ -1,87 +1,131 @@
 //! State that ends with the process.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 use time::UtcDateTime;
 
-use super::{Away, FactKey, Facts};
+use super::ending::{Ending, Ends};
+use super::{Away, FactKey, Facts, Name, OneTime, Revocations, Revoked, Revoking, second_after};
 
-/// Facts that are kept at most; about 100 bytes each.
-const FACTS: usize = 1_000_000;
+/// Entries of each kind that are kept at most; about 100 bytes each.
+const ROOM: usize = 1_000_000;
 
-/// Keeps facts in memory, a bounded number of them.
+/// Keeps state in memory, a bounded number of entries.
 #[derive(Debug)]
 #[expect(clippy::disallowed_types, reason = "looked up by key, never iterated")]
 pub struct Memory {
-    first_jwt: Mutex<std::collections::HashMap<[u8; 32], UtcDateTime>>,
+    first_jwt: Mutex<std::collections::HashMap<Name, UtcDateTime>>,
+    used: Mutex<Ending<Used>>,
+    revoked: Revocations,
     room: usize,
+    shared: bool,
+}
+
+/// Until when a used token is remembered, in seconds since 1970.
+#[derive(Debug)]
+struct Used(i64);
+
+impl Ends for Used {
+    fn end(&self) -> i64 {
+        self.0
+    }
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self::with_room(FACTS)
+        Self::with_room(ROOM)
     }
 }
 
 impl Memory {
-    /// Keeps at most that many facts.
+    /// Keeps at most that many entries of each kind.
     #[must_use]
     pub fn with_room(room: usize) -> Self {
-        Self { first_jwt: Mutex::default(), room }
+        Self {
+            first_jwt: Mutex::default(),
+            used: Mutex::default(),
+            revoked: Revocations::default(),
+            room,
+            shared: false,
+        }
+    }
+
+    /// The same for one of several servers. It keeps facts of its own, and no revocations: the others would not know.
+    #[must_use]
+    pub fn of_one_replica() -> Self {
+        Self { shared: true, ..Self::default() }
     }
 }
 
 #[async_trait]
 impl Facts for Memory {
     async fn first_jwt(&self, key: FactKey<'_>) -> Result<Option<UtcDateTime>, Away> {
-        let facts = self.first_jwt.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(facts.get(&digest(key)).copied())
+        Ok(locked(&self.first_jwt).get(&key.name()).copied())
     }
 
     /// With no room left, a new fact cannot be kept, which is what a store that is away means.
     async fn saw_jwt(&self, key: FactKey<'_>, at: UtcDateTime) -> Result<(), Away> {
-        let mut facts = self.first_jwt.lock().unwrap_or_else(PoisonError::into_inner);
-        let digest = digest(key);
-        if facts.contains_key(&digest) {
+        let mut facts = locked(&self.first_jwt);
+        let name = key.name();
+        if facts.contains_key(&name) {
             return Ok(());
         }
         if facts.len() >= self.room {
             return Err(Away);
         }
-        facts.insert(digest, at);
+        facts.insert(name, at);
         Ok(())
     }
 }
 
-/// Length-prefixed, so that no two keys can be taken for each other.
-fn digest(key: FactKey<'_>) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    for part in [key.application, key.subject.kind.name(), &key.subject.value, key.client] {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part.as_bytes());
+#[async_trait]
+impl OneTime for Memory {
+    async fn is_used(&self, token: Name, now: UtcDateTime) -> Result<bool, Away> {
+        Ok(locked(&self.used).get(&token).is_some_and(|used| now.unix_timestamp() < used.0))
     }
-    digest.finalize().into()
+
+    async fn use_up(&self, token: Name, until: UtcDateTime, now: UtcDateTime) -> Result<bool, Away> {
+        let mut used = locked(&self.used);
+        let now = now.unix_timestamp();
+        if used.get(&token).is_some_and(|used| now < used.0) {
+            return Ok(false);
+        }
+        if used.len() >= self.room {
+            used.sweep(now);
+        }
+        if used.len() >= self.room {
+            return Err(Away);
+        }
+        used.put(token, Used(second_after(until)), now);
+        Ok(true)
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::{Subject, SubjectKind};
-
-    #[tokio::test]
-    async fn the_first_time_stands_and_room_is_bounded() {
-        let memory = Memory::with_room(1);
-        let subject = |value: &str| Subject { kind: SubjectKind::UserId, value: value.to_owned() };
-        let (ada, bob) = (subject("ada"), subject("bob"));
-        let key = |subject| FactKey { application: "demo", subject, client: "" };
-        let (early, late) = (UtcDateTime::UNIX_EPOCH, UtcDateTime::MAX);
-        assert_eq!(memory.saw_jwt(key(&ada), early).await, Ok(()));
-        assert_eq!(memory.saw_jwt(key(&ada), late).await, Ok(()));
-        assert_eq!(memory.saw_jwt(key(&bob), late).await, Err(Away));
-        assert_eq!(memory.first_jwt(key(&ada)).await, Ok(Some(early)));
-        assert_eq!(memory.first_jwt(key(&bob)).await, Ok(None));
-        assert_eq!(memory.first_jwt(FactKey { client: "ios", ..key(&ada) }).await, Ok(None));
+#[async_trait]
+impl Revoking for Memory {
+    fn keeps_revocations(&self) -> bool {
+        !self.shared
     }
+
+    fn revoked(&self) -> &Revocations {
+        &self.revoked
+    }
+
+    async fn revoke(&self, revoked: Vec<Revoked>, now: UtcDateTime) -> Result<(), Away> {
+        let now = now.unix_timestamp();
+        self.revoked.has_room(revoked.len(), self.room, now)?;
+        for Revoked { name, mark, .. } in revoked {
+            self.revoked.add(name, mark, now);
+        }
+        Ok(())
+    }
+
+    async fn restore(&self, name: Name) -> Result<bool, Away> {
+        Ok(self.revoked.remove(&name))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

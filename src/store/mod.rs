@@ -1,19 +1,45 @@
-//! State, behind traits. This version keeps it in memory; what replicas share of claims is in Redis.
+//! What outlives a request, behind a trait for each use: the facts of the ratchet, used one-time tokens, revocations.
+//!
+//! What must never be believed lost is durable before the answer. Nothing here decides: it says what is known, and the
+//! authority judges. Subjects and token ids are kept as digests.
 
+mod embedded;
+mod ending;
 mod memory;
 mod redis;
+mod revocations;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 use time::UtcDateTime;
 
+pub use self::embedded::{Embedded, Unusable};
 pub use self::memory::Memory;
 pub use self::redis::{Heard, SharedRedis};
+pub use self::revocations::{FOREVER, Mark, Revocations, Revoked};
 use crate::identity::Subject;
 
-/// The store cannot be reached.
+/// The store cannot be reached, or has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the store cannot be reached")]
 pub struct Away;
+
+/// What names an entry: a digest, so that entries are small and the store holds no identifier.
+pub type Name = [u8; 32];
+
+/// The name that these parts make. Each is length-prefixed, so that no two lists can be taken for each other.
+#[must_use]
+pub fn name(parts: &[&str]) -> Name {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    digest.finalize().into()
+}
 
 /// Whose JWTs a fact is about: a subject of an application, everywhere or on one client.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +52,12 @@ pub struct FactKey<'a> {
     pub client: &'a str,
 }
 
+impl FactKey<'_> {
+    fn name(&self) -> Name {
+        name(&["fact", self.application, self.subject.kind.name(), &self.subject.value, self.client])
+    }
+}
+
 /// When subjects were first accepted by JWT. The ratchet turns on this.
 #[async_trait]
 pub trait Facts: Send + Sync {
@@ -35,3 +67,42 @@ pub trait Facts: Send + Sync {
     /// Notes that the subject was accepted by JWT. The first time stands.
     async fn saw_jwt(&self, key: FactKey<'_>, at: UtcDateTime) -> Result<(), Away>;
 }
+
+/// Which one-time tokens were used.
+#[async_trait]
+pub trait OneTime: Send + Sync {
+    /// Whether the token was used. Changes nothing.
+    async fn is_used(&self, token: Name, now: UtcDateTime) -> Result<bool, Away>;
+
+    /// Uses the token, and remembers it until then. True for one caller alone, however many try; durable before it
+    /// returns.
+    async fn use_up(&self, token: Name, until: UtcDateTime, now: UtcDateTime) -> Result<bool, Away>;
+}
+
+/// What is refused from now on.
+#[async_trait]
+pub trait Revoking: Send + Sync {
+    /// Whether revocations are kept here at all.
+    fn keeps_revocations(&self) -> bool {
+        true
+    }
+
+    /// The copy in memory that requests are judged by.
+    fn revoked(&self) -> &Revocations;
+
+    /// Keeps all of them or none: durable, and in the copy, before it returns. Of two marks of one name the longer holds.
+    async fn revoke(&self, revoked: Vec<Revoked>, now: UtcDateTime) -> Result<(), Away>;
+
+    /// Lifts a mark: durable, and in the copy, before it returns. Whether there was one.
+    async fn restore(&self, name: Name) -> Result<bool, Away>;
+}
+
+/// The first whole second, since 1970, at which the instant has come.
+fn second_after(at: UtcDateTime) -> i64 {
+    at.unix_timestamp() + i64::from(at.nanosecond() > 0)
+}
+
+/// All of it, in one place.
+pub trait State: Facts + OneTime + Revoking {}
+
+impl<S: Facts + OneTime + Revoking> State for S {}

@@ -1,0 +1,213 @@
+//! State in one file, for one server: redb, which survives a crash at any point. Everything is written by one thread
+//! (`writer.rs`) and read from here.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
+use time::UtcDateTime;
+
+use super::writer::{Task, Writer};
+use super::{Away, FactKey, Facts, Mark, Name, OneTime, Revocations, Revoked, Revoking, second_after};
+
+/// The version of what is in the file.
+const SCHEMA: u64 = 1;
+/// Bytes of the file that are kept in memory at most.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Facts, used tokens and revocations that are kept at most, of each; about 150 bytes each in the file, and revocations
+/// about 100 bytes in memory besides.
+const ROOM: usize = 20_000_000;
+
+/// What describes the file: `schema`.
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// When a subject was first accepted by JWT, in nanoseconds since 1970.
+pub(super) const FACTS: TableDefinition<'_, &Name, i128> = TableDefinition::new("facts");
+/// Used one-time tokens, and the second until which each is remembered.
+pub(super) const USED: TableDefinition<'_, &Name, i64> = TableDefinition::new("used");
+/// Revocations: whose, since when, until when.
+pub(super) const REVOKED: TableDefinition<'_, &Name, (&str, i64, i64)> = TableDefinition::new("revoked");
+/// What ends, by its end.
+pub(super) const ENDS: TableDefinition<'_, (i64, &Name), ()> = TableDefinition::new("ends");
+
+/// The file.
+#[derive(Debug)]
+pub struct Embedded {
+    file: Arc<Database>,
+    revoked: Arc<Revocations>,
+    writer: Writer,
+}
+
+/// Why a file cannot be the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Another process holds it.
+    #[error("another server has it open: one file, one server; several share a Redis")]
+    Open,
+    /// A later version of this program wrote it.
+    #[error("a newer version of countersign wrote it: use that one, or another file")]
+    Newer,
+    /// It cannot be made, read or written.
+    #[error("it cannot be opened: {0}")]
+    Io(#[from] io::Error),
+    /// What is in it is not ours, or broken.
+    #[error("it is not a store, or is damaged: {0}")]
+    Broken(#[source] redb::Error),
+}
+
+impl Embedded {
+    /// Opens the file, or makes it, for its owner alone, with the folder it lies in. `least` says until when a revocation
+    /// of an application that was made at that second has to be remembered at least, as it is configured now.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be used. It is unchanged then.
+    pub fn open(path: &Path, now: UtcDateTime, least: impl Fn(&str, i64) -> i64) -> Result<Self, Unusable> {
+        Self::with_room(path, now, least, ROOM)
+    }
+
+    pub(super) fn with_room(
+        path: &Path,
+        now: UtcDateTime,
+        least: impl Fn(&str, i64) -> i64,
+        room: usize,
+    ) -> Result<Self, Unusable> {
+        make(path)?;
+        let file = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Unusable::Open,
+            error => Unusable::Broken(error.into()),
+        })?;
+        if schema(&file).map_err(Unusable::Broken)?.is_some_and(|written| written > SCHEMA) {
+            return Err(Unusable::Newer);
+        }
+        prepare(&file).map_err(Unusable::Broken)?;
+        let revoked = Arc::new(Revocations::default());
+        load(&file, &revoked, now.unix_timestamp(), least).map_err(Unusable::Broken)?;
+        let file = Arc::new(file);
+        let writer = Writer::start(Arc::clone(&file), Arc::clone(&revoked), room)?;
+        Ok(Self { file, revoked, writer })
+    }
+
+    /// Reads off the runtime's workers: what is not in the cache is read from the disk.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, Away> {
+        let file = Arc::clone(&self.file);
+        let read = tokio::task::spawn_blocking(move || read(&file)).await;
+        read.map_err(|_panic| Away)?.map_err(|error| super::writer::failed(&error))
+    }
+}
+
+#[async_trait]
+impl Facts for Embedded {
+    async fn first_jwt(&self, key: FactKey<'_>) -> Result<Option<UtcDateTime>, Away> {
+        let name = key.name();
+        let nanoseconds = self
+            .read(move |file| Ok(file.begin_read()?.open_table(FACTS)?.get(&name)?.map(|first| first.value())))
+            .await?;
+        Ok(nanoseconds.and_then(|nanoseconds| UtcDateTime::from_unix_timestamp_nanos(nanoseconds).ok()))
+    }
+
+    /// Nearly always it is known already, and nothing has to be written.
+    async fn saw_jwt(&self, key: FactKey<'_>, at: UtcDateTime) -> Result<(), Away> {
+        if self.first_jwt(key).await?.is_some() {
+            return Ok(());
+        }
+        self.writer.write(Task::Fact { name: key.name(), at: at.unix_timestamp_nanos() }).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl OneTime for Embedded {
+    async fn is_used(&self, token: Name, now: UtcDateTime) -> Result<bool, Away> {
+        let now = now.unix_timestamp();
+        self.read(move |file| {
+            let until = file.begin_read()?.open_table(USED)?.get(&token)?.map(|until| until.value());
+            Ok(until.is_some_and(|until| now < until))
+        })
+        .await
+    }
+
+    async fn use_up(&self, token: Name, until: UtcDateTime, now: UtcDateTime) -> Result<bool, Away> {
+        let (until, now) = (second_after(until), now.unix_timestamp());
+        self.writer.write(Task::Use { token, until, now }).await
+    }
+}
+
+#[async_trait]
+impl Revoking for Embedded {
+    fn revoked(&self) -> &Revocations {
+        &self.revoked
+    }
+
+    async fn revoke(&self, revoked: Vec<Revoked>, now: UtcDateTime) -> Result<(), Away> {
+        self.writer.write(Task::Revoke { revoked, now: now.unix_timestamp() }).await.map(drop)
+    }
+
+    async fn restore(&self, name: Name) -> Result<bool, Away> {
+        self.writer.write(Task::Restore { name }).await
+    }
+}
+
+/// Makes an empty file where there is none: nobody but its owner reads it, from the first moment on.
+fn make(path: &Path) -> io::Result<()> {
+    let (mut folder, mut file) = (DirBuilder::new(), OpenOptions::new());
+    folder.recursive(true);
+    file.read(true).append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+        folder.mode(0o700);
+        file.mode(0o600);
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        folder.create(parent)?;
+    }
+    file.open(path).map(drop)
+}
+
+/// The version of what is in the file; none where it is new.
+fn schema(file: &Database) -> Result<Option<u64>, redb::Error> {
+    match file.begin_read()?.open_table(META) {
+        Ok(meta) => Ok(meta.get("schema")?.map(|version| version.value())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes what is missing, so that nobody who reads finds no table.
+fn prepare(file: &Database) -> Result<(), redb::Error> {
+    let transaction = file.begin_write()?;
+    transaction.open_table(META)?.insert("schema", SCHEMA)?;
+    drop((transaction.open_table(FACTS)?, transaction.open_table(USED)?));
+    drop((transaction.open_table(REVOKED)?, transaction.open_table(ENDS)?));
+    Ok(transaction.commit()?)
+}
+
+/// Fills the copy in memory. Where an application's tokens live longer than when the revocation was made, so does the
+/// revocation.
+fn load(file: &Database, revoked: &Revocations, now: i64, least: impl Fn(&str, i64) -> i64) -> Result<(), redb::Error> {
+    let mut longer = Vec::new();
+    for entry in file.begin_read()?.open_table(REVOKED)?.iter()? {
+        let (name, value) = entry?;
+        let (application, at, until) = value.value();
+        let mark = Mark { at, until: until.max(least(application, at)) };
+        if mark.until > until {
+            longer.push(Revoked { name: *name.value(), application: application.to_owned(), mark });
+        }
+        if now < mark.until {
+            revoked.add(*name.value(), mark, now);
+        }
+    }
+    if longer.is_empty() {
+        return Ok(());
+    }
+    let transaction = file.begin_write()?;
+    for revoked in &longer {
+        super::writer::mark(&transaction, revoked)?;
+    }
+    Ok(transaction.commit()?)
+}

@@ -1,0 +1,164 @@
+//! What is revoked, as every request reads it: in memory, in shards, so that a revocation never holds up more than a
+//! 256th of the requests, and those for some hundred nanoseconds. It keeps digests and dates; what they are of is
+//! `revocation.rs`, and that they survive is the store's business.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use time::UtcDateTime;
+
+use super::ending::{Ending, Ends};
+use super::{Away, Name};
+
+/// The end of what does not end.
+pub const FOREVER: i64 = i64::MAX;
+
+/// A revocation of one name, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// When it was revoked.
+    pub at: i64,
+    /// From when on it need not be remembered any more, or [`FOREVER`].
+    pub until: i64,
+}
+
+impl Mark {
+    /// Both in one: neither shortens the other.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { at: self.at.max(other.at), until: self.until.max(other.until) }
+    }
+}
+
+impl Ends for Mark {
+    fn end(&self) -> i64 {
+        self.until
+    }
+}
+
+/// A revocation with its name, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// What is revoked.
+    pub name: Name,
+    /// The application's name, whose configuration says how long tokens live.
+    pub application: String,
+    /// Since when, until when.
+    pub mark: Mark,
+}
+
+/// The copy in memory.
+#[derive(Debug)]
+pub struct Revocations {
+    shards: [RwLock<Ending<Mark>>; 256],
+    many: AtomicUsize,
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| RwLock::default()), many: AtomicUsize::new(0) }
+    }
+}
+
+impl Revocations {
+    /// The mark of a name that counts now. `name` is made only where anything is revoked at all.
+    pub fn mark(&self, name: impl FnOnce() -> Name, now: UtcDateTime) -> Option<Mark> {
+        if self.many.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let name = name();
+        let shard = self.shard(&name).read().unwrap_or_else(PoisonError::into_inner);
+        shard.get(&name).copied().filter(|mark| now.unix_timestamp() < mark.until)
+    }
+
+    /// How many are held, those included that have ended and are not swept yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.many.load(Ordering::Acquire)
+    }
+
+    /// Whether none is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a mark to what is there.
+    pub(super) fn add(&self, name: Name, mark: Mark, now: i64) {
+        let mut shard = self.shard(&name).write().unwrap_or_else(PoisonError::into_inner);
+        let before = shard.len();
+        let mark = shard.get(&name).map_or(mark, |known| known.and(mark));
+        shard.put(name, mark, now);
+        self.count(before, shard.len());
+    }
+
+    /// Whether there was one.
+    pub(super) fn remove(&self, name: &Name) -> bool {
+        let mut shard = self.shard(name).write().unwrap_or_else(PoisonError::into_inner);
+        let before = shard.len();
+        let removed = shard.remove(name).is_some();
+        self.count(before, shard.len());
+        removed
+    }
+
+    /// Whether that many more fit in; what has ended makes room.
+    pub(super) fn has_room(&self, more: usize, room: usize, now: i64) -> Result<(), Away> {
+        if self.len() + more > room {
+            self.sweep(now);
+        }
+        if self.len() + more > room { Err(Away) } else { Ok(()) }
+    }
+
+    /// Drops what has ended.
+    pub(super) fn sweep(&self, now: i64) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let before = shard.len();
+            shard.sweep(now);
+            self.count(before, shard.len());
+        }
+    }
+
+    fn count(&self, before: usize, after: usize) {
+        if after >= before {
+            self.many.fetch_add(after - before, Ordering::AcqRel);
+        } else {
+            self.many.fetch_sub(before - after, Ordering::AcqRel);
+        }
+    }
+
+    fn shard(&self, name: &Name) -> &RwLock<Ending<Mark>> {
+        let [first, ..] = *name;
+        #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
+        &self.shards[usize::from(first)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> UtcDateTime {
+        UtcDateTime::from_unix_timestamp(seconds).unwrap()
+    }
+
+    #[test]
+    fn a_mark_counts_until_its_end_and_a_second_one_never_shortens_it() {
+        let revocations = Revocations::default();
+        let name = super::super::name(&["x"]);
+        assert_eq!(revocations.mark(|| panic!("nothing is revoked"), at(0)), None);
+        revocations.add(name, Mark { at: 10, until: 100 }, 10);
+        revocations.add(name, Mark { at: 20, until: 50 }, 20);
+        let both = Mark { at: 20, until: 100 };
+        assert_eq!(revocations.mark(|| name, at(99)), Some(both));
+        assert_eq!(revocations.mark(|| name, at(100)), None);
+        assert_eq!(revocations.len(), 1);
+        revocations.sweep(99);
+        assert_eq!(revocations.len(), 1);
+        revocations.sweep(100);
+        assert!(revocations.is_empty());
+        revocations.add(name, both, 10);
+        assert!(revocations.remove(&name) && !revocations.remove(&name));
+        assert!(revocations.is_empty());
+    }
+}
