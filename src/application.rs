@@ -14,7 +14,9 @@ use crate::notice::{Notice, NoticeCode};
 use crate::pipeline::{Plan, Sources};
 use crate::profile::{HashFormat, JwtFormat, Profile};
 use crate::refusal::{Reason, Refusal, Refused};
+use crate::revocation::is_revoked_key;
 use crate::schema::Schema;
+use crate::store::Revocations;
 use crate::token::jwt::Expected;
 use crate::token::keys::{JwtKey, Keys, LegacyKey, Validity};
 
@@ -60,13 +62,15 @@ pub struct Exchange {
 
 impl Application {
     /// The JWT format and the key that signs now, where this application may issue JWTs now.
-    pub fn signing_at(&self, now: UtcDateTime) -> Result<(&JwtFormat, &JwtKey), Refusal> {
+    /// A revoked key never signs.
+    pub fn signing_at(&self, now: UtcDateTime, revoked: &Revocations) -> Result<(&JwtFormat, &JwtKey), Refusal> {
         let precondition = |reason: Reason| Refusal::Precondition(Refused::from(reason));
         if !self.acceptance.issues_jwt_at(now) {
             return Err(precondition(Reason::JwtNotYetIssued));
         }
         let format = self.profile.jwt.as_ref();
-        format.zip(self.keys.signing_at(now)).ok_or_else(|| precondition(Reason::NoSigningKey))
+        let may = |id: &str| !is_revoked_key(revoked, &self.name, id, now);
+        format.zip(self.keys.signing_at(now, may)).ok_or_else(|| precondition(Reason::NoSigningKey))
     }
 
     /// Refuses an identity with a privileged identifier.
@@ -75,13 +79,15 @@ impl Application {
     }
 
     /// The hash format and the key that hashes now, where this application may issue hashes now.
-    pub fn hashing_at(&self, now: UtcDateTime) -> Result<(&HashFormat, &LegacyKey), Refusal> {
+    /// A revoked key never hashes.
+    pub fn hashing_at(&self, now: UtcDateTime, revoked: &Revocations) -> Result<(&HashFormat, &LegacyKey), Refusal> {
         let precondition = |reason: Reason| Refusal::Precondition(Refused::from(reason));
         if self.acceptance.issues_hash_until().is_some_and(|until| until <= now) {
             return Err(precondition(Reason::HashNoLongerIssued));
         }
         let format = self.profile.hash.as_ref();
-        format.zip(self.keys.hashing_at(now)).ok_or_else(|| precondition(Reason::NoSigningKey))
+        let may = |id: &str| !is_revoked_key(revoked, &self.name, id, now);
+        format.zip(self.keys.hashing_at(now, may)).ok_or_else(|| precondition(Reason::NoSigningKey))
     }
 }
 

@@ -10,7 +10,7 @@ use time::UtcDateTime;
 
 use crate::acceptance::{Credential, END_NOTICE, Fact};
 use crate::admission;
-use crate::application::{Snapshot, key_notices};
+use crate::application::{Application, Snapshot, key_notices};
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::diagnose::{Case, diagnose};
@@ -21,19 +21,20 @@ use crate::notice::{Notice, NoticeCode};
 use crate::observe::{Metrics, events};
 use crate::order::{
     Accepted, DiagnoseOrder, Diagnosis, ExchangeOrder, HashOrder, Hashed, InvalidateOrder, LegacyProof, Outcome, Proof,
-    Proven, SignOrder, Signed, VerifyOrder, notable,
+    Proven, RestoreOrder, RevokeOrder, SignOrder, Signed, VerifyOrder, notable,
 };
 use crate::pipeline::{Base, Pipeline};
 use crate::refusal::{Reason, Refusal, Refused};
+use crate::revocation::{self, Target};
 use crate::split::split;
-use crate::store::Facts;
+use crate::store::{Revocations, State};
 use crate::token::legacy;
 
 /// The service.
 pub struct Authority {
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
-    facts: Arc<dyn Facts>,
+    store: Arc<dyn State>,
     pipeline: Pipeline,
     metrics: Arc<Metrics>,
 }
@@ -49,11 +50,11 @@ impl Authority {
     pub fn new(
         clock: Arc<dyn Clock>,
         snapshot: Snapshot,
-        facts: Arc<dyn Facts>,
+        store: Arc<dyn State>,
         pipeline: Pipeline,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { clock, snapshot: ArcSwap::from_pointee(snapshot), facts, pipeline, metrics }
+        Self { clock, snapshot: ArcSwap::from_pointee(snapshot), store, pipeline, metrics }
     }
 
     /// What is counted.
@@ -77,7 +78,7 @@ impl Authority {
     pub async fn sign(&self, caller: &Caller, order: &SignOrder) -> Result<Signed, Refusal> {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(caller, &order.application)?;
-        let (format, key) = application.signing_at(now)?;
+        let (format, key) = application.signing_at(now, self.revoked())?;
         application.refuse_privileged(&order.identity).map_err(|_verdict| Refusal::Privileged)?;
         admission::admit(application, format, &order.identity)?;
         let grant = Grant::of(application, order.ttl, &order.audience, now)?;
@@ -86,6 +87,7 @@ impl Authority {
         let assembled = pipeline.assemble(application, &snapshot.sources, base, now, order.deadline).await?;
         // Again, on the identifiers that will stand in the token: a source may have brought one.
         application.refuse_privileged(&assembled.identity).map_err(|_verdict| Refusal::Privileged)?;
+        self.refuse_stillborn(application, &assembled.identity, now)?;
         admission::complete(application, format, &assembled.identity)?;
         let token = mint::mint(application, format, key, &assembled.identity, &grant, None)?;
         let mut notices = assembled.notices;
@@ -98,8 +100,13 @@ impl Authority {
     pub async fn verify(&self, caller: &Caller, order: &VerifyOrder) -> Result<Outcome<Accepted>, Refusal> {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(caller, &order.application)?;
-        let mut hearing = Hearing::new(application, caller, now);
-        match self.judge(&mut hearing, order).await {
+        let mut hearing = Hearing::new(application, caller, now, self.revoked());
+        let judged = async {
+            let proof = self.judge(&mut hearing, order).await?;
+            self.use_up(&hearing, &proof).await?;
+            Ok::<_, Refusal>(proof)
+        };
+        match judged.await {
             Ok(proof) => {
                 self.remember(&hearing, &order.client, &proof).await;
                 let split = split(application, &proof.verified, &order.asserted);
@@ -113,7 +120,7 @@ impl Authority {
     pub fn legacy_hash(&self, caller: &Caller, order: &HashOrder) -> Result<Hashed, Refusal> {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(caller, &order.application)?;
-        let (format, key) = application.hashing_at(now)?;
+        let (format, key) = application.hashing_at(now, self.revoked())?;
         if order.values().any(|value| application.privileged.covers(value)) {
             return Err(Refusal::Privileged);
         }
@@ -139,20 +146,22 @@ impl Authority {
     pub async fn exchange(&self, caller: &Caller, order: &ExchangeOrder) -> Result<Outcome<Signed>, Refusal> {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(caller, &order.credential.application)?;
-        let (format, key) = application.signing_at(now)?;
+        let (format, key) = application.signing_at(now, self.revoked())?;
         let grant = Grant::of(application, order.ttl, &order.credential.audience, now)?;
         // The audience that was asked for is the new token's; the old one may be for any of the application's.
         let credential = VerifyOrder { audience: String::new(), ..order.credential.clone() };
-        let mut hearing = Hearing::new(application, caller, now);
+        let mut hearing = Hearing::new(application, caller, now, self.revoked());
         let exchanged = async {
             let proof = self.judge(&mut hearing, &credential).await?;
             let (provenance, grant) = mint::session(application, &proof, grant, now)?;
             let (sources, base) = (&snapshot.sources, Base::Proven(&proof.verified));
             let assembled = self.pipeline.assemble(application, sources, base, now, order.deadline).await?;
             application.refuse_privileged(&assembled.identity)?;
+            hearing.refuse_revoked(&proof, &assembled.identity.identifiers())?;
             admission::complete(application, format, &assembled.identity).map_err(Refusal::of_proven)?;
             let minted = mint::mint(application, format, key, &assembled.identity, &grant, Some(provenance));
             let token = minted.map_err(Refusal::of_proven)?;
+            self.use_up(&hearing, &proof).await?;
             self.remember(&hearing, &credential.client, &proof).await;
             Ok((token, assembled))
         };
@@ -174,9 +183,13 @@ impl Authority {
         let (snapshot, now) = self.present();
         let credential = &order.credential;
         let application = snapshot.application_for(caller, &credential.application)?;
-        let mut hearing = Hearing::new(application, caller, now);
-        let verdict = match self.judge(&mut hearing, credential).await {
-            Ok(_proof) => None,
+        let mut hearing = Hearing::new(application, caller, now, self.revoked());
+        let judged = async {
+            let proof = self.judge(&mut hearing, credential).await?;
+            self.refuse_used(&hearing, &proof).await
+        };
+        let verdict = match judged.await {
+            Ok(()) => None,
             Err(Refusal::Verdict(refused)) => Some(refused),
             // Verify would say so with an error; here the finding says which field it is.
             Err(Refusal::Invalid(reason, _)) => Some(Refused::from(reason)),
@@ -211,6 +224,33 @@ impl Authority {
         told.map_err(|_unreachable| Refusal::StoreUnavailable)
     }
 
+    /// Refuses a token, a subject or a key from now on. Gives the second up to which tokens of a subject are refused.
+    pub async fn revoke(&self, caller: &Caller, order: &RevokeOrder) -> Result<UtcDateTime, Refusal> {
+        let (snapshot, now) = self.present();
+        let application = snapshot.application_for(caller, &order.application)?;
+        self.require_revocations()?;
+        if let Target::Key(id) = &order.target
+            && !application.keys.has(id)
+        {
+            return Err(Refusal::field("key_id", "is not a key of this application"));
+        }
+        let revoked = order.target.revoked(application, order.expires_at, now);
+        let kept = self.store.revoke(revoked, now).await.map_err(|_away| Refusal::StoreUnavailable);
+        events::Revoked { caller: &caller.name, application: &application.name, kept: kept.is_ok() }.emit();
+        kept.map(|()| now.truncate_to_second())
+    }
+
+    /// Accepts the hashes of a subject again. Whether they were refused.
+    pub async fn restore(&self, caller: &Caller, order: &RestoreOrder) -> Result<bool, Refusal> {
+        let (snapshot, _) = self.present();
+        let application = &snapshot.application_for(caller, &order.application)?.name;
+        self.require_revocations()?;
+        let hashes = revocation::hashes(application, order.subject.kind, &order.subject.value);
+        let was_revoked = self.store.restore(hashes).await.map_err(|_away| Refusal::StoreUnavailable)?;
+        events::Restored { caller: &caller.name, application, was_revoked }.emit();
+        Ok(was_revoked)
+    }
+
     /// What Verify says, without a trace: nothing is consumed, counted or remembered.
     pub async fn judge(&self, hearing: &mut Hearing<'_>, order: &VerifyOrder) -> Result<Proof, Refusal> {
         let expected = &hearing.application.expected;
@@ -242,22 +282,63 @@ impl Authority {
             return Err(Reason::SubjectPrivileged.into());
         }
         application.refuse_privileged(&order.asserted)?;
-        let fact = self.fact(hearing, &order.client, &subject).await;
-        hearing.accept(Credential::Hash(&subject, fact), &order.client)?;
-        if !companies.is_empty() {
-            hearing.notices.push(NoticeCode::CompanyNotBound.into());
-        }
         let mut verified = Identity { companies, ..Identity::default() };
         if let Some(place) = verified.text_mut(subject.kind.field()) {
-            *place = Some(subject.value);
+            *place = Some(subject.value.clone());
         }
-        Ok(Proof { verified, key_id: key.id.clone(), credential: Proven::Hash })
+        let proof = Proof { verified, key_id: key.id.clone(), credential: Proven::Hash };
+        hearing.refuse_revoked(&proof, &proof.verified)?;
+        let fact = self.fact(hearing, &order.client, &subject).await;
+        hearing.accept(Credential::Hash(&subject, fact), &order.client)?;
+        if !proof.verified.companies.is_empty() {
+            hearing.notices.push(NoticeCode::CompanyNotBound.into());
+        }
+        Ok(proof)
+    }
+
+    fn require_revocations(&self) -> Result<(), Refusal> {
+        if self.store.keeps_revocations() { Ok(()) } else { Err(Refusal::NotImplemented) }
+    }
+
+    fn revoked(&self) -> &Revocations {
+        self.store.revoked()
+    }
+
+    /// Refuses to make a token that is revoked already: one in the very second of its subject's cut-off.
+    fn refuse_stillborn(
+        &self,
+        application: &Application,
+        identity: &Identity,
+        now: UtcDateTime,
+    ) -> Result<(), Refusal> {
+        let cut_off = revocation::is_cut_off(self.revoked(), &application.name, identity, Some(now), now);
+        if cut_off { Err(Refusal::Precondition(Reason::TokenRevoked.into())) } else { Ok(()) }
+    }
+
+    /// Uses a one-time token, last of all: nothing that can fail comes after it. One of those who try is accepted.
+    async fn use_up(&self, hearing: &Hearing<'_>, proof: &Proof) -> Result<(), Refusal> {
+        let Some((token, until)) = hearing.use_of(proof) else { return Ok(()) };
+        match self.store.use_up(token, until, hearing.now).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Reason::TokenReplayed.into()),
+            Err(_away) => Err(Refusal::StoreUnavailable),
+        }
+    }
+
+    /// What [`use_up`](Self::use_up) would say now.
+    async fn refuse_used(&self, hearing: &Hearing<'_>, proof: &Proof) -> Result<(), Refusal> {
+        let Some((token, _)) = hearing.use_of(proof) else { return Ok(()) };
+        match self.store.is_used(token, hearing.now).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Reason::TokenReplayed.into()),
+            Err(_away) => Err(Refusal::StoreUnavailable),
+        }
     }
 
     /// What is known of the subject's JWTs, where the policy asks.
     async fn fact(&self, hearing: &Hearing<'_>, client: &str, subject: &Subject) -> Fact {
         let Some(key) = hearing.fact_key(client, subject) else { return Fact::None };
-        match self.facts.first_jwt(key).await {
+        match self.store.first_jwt(key).await {
             Ok(first) => first.map_or(Fact::None, Fact::JwtSince),
             Err(_away) => Fact::Unknown,
         }
@@ -275,7 +356,7 @@ impl Authority {
         }
         for subject in proof.verified.subjects() {
             let Some(key) = hearing.fact_key(client, &subject) else { return };
-            if self.facts.saw_jwt(key, hearing.now).await.is_err() {
+            if self.store.saw_jwt(key, hearing.now).await.is_err() {
                 events::FactLost { application }.emit();
             }
         }

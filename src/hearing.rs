@@ -12,7 +12,8 @@ use crate::notice::{Notice, NoticeCode};
 use crate::order::{LegacyProof, Proof, Proven, VerifyOrder, notable};
 use crate::profile::HashFormat;
 use crate::refusal::{Reason, Refusal, Refused};
-use crate::store::FactKey;
+use crate::revocation;
+use crate::store::{FactKey, Name, Revocations, name};
 use crate::token::keys::{JwtKey, LegacyKey, Validity};
 use crate::token::{jwt, legacy};
 
@@ -25,6 +26,8 @@ pub struct Hearing<'a> {
     pub caller: &'a Caller,
     /// The present instant.
     pub now: UtcDateTime,
+    /// What is revoked.
+    pub revoked: &'a Revocations,
     /// Worth knowing besides the verdict.
     pub notices: Vec<Notice>,
     /// Why the shadow policy would refuse what the policy accepts.
@@ -34,8 +37,13 @@ pub struct Hearing<'a> {
 impl<'a> Hearing<'a> {
     /// A hearing at which nothing was said yet.
     #[must_use]
-    pub const fn new(application: &'a Application, caller: &'a Caller, now: UtcDateTime) -> Self {
-        Self { application, caller, now, notices: Vec::new(), shadow: None }
+    pub const fn new(
+        application: &'a Application,
+        caller: &'a Caller,
+        now: UtcDateTime,
+        revoked: &'a Revocations,
+    ) -> Self {
+        Self { application, caller, now, revoked, notices: Vec::new(), shadow: None }
     }
 
     /// A JWT: by everything that is in it, then by what was sent beside it, then by the policy.
@@ -60,21 +68,36 @@ impl<'a> Hearing<'a> {
         }
         self.application.refuse_privileged(&verified)?;
         self.application.refuse_privileged(&order.asserted)?;
+        let credential = Proven::Jwt {
+            provenance,
+            token_id: token.token_id,
+            claims_json: token.claims_json,
+            times: token.times,
+            undeclared: token.read.undeclared,
+        };
+        let proof = Proof { verified, key_id: token.key.id.clone(), credential };
+        self.refuse_revoked(&proof, &proof.verified)?;
         self.accept(Credential::Jwt, &order.client)?;
         if token.times.expires_at.is_none() {
             self.notices.push(NoticeCode::NoExpiry.into());
         }
-        Ok(Proof {
-            verified,
-            key_id: token.key.id.clone(),
-            credential: Proven::Jwt {
-                provenance,
-                token_id: token.token_id,
-                claims_json: token.claims_json,
-                times: token.times,
-                undeclared: token.read.undeclared,
-            },
-        })
+        Ok(proof)
+    }
+
+    /// Refuses a credential that is revoked, or leads to identifiers that are.
+    pub(crate) fn refuse_revoked(&self, proof: &Proof, identity: &Identity) -> Result<(), Refusal> {
+        let credential = (&proof.credential, proof.key_id.as_str());
+        let reason = revocation::refuses(self.revoked, &self.application.name, credential, identity, self.now);
+        reason.map_or(Ok(()), |reason| Err(reason.into()))
+    }
+
+    /// What names the use of a one-time token, and until when it has to be remembered; none where tokens may be used
+    /// again, and for a hash.
+    pub(crate) fn use_of(&self, proof: &Proof) -> Option<(Name, UtcDateTime)> {
+        let Application { name: application, expected, .. } = self.application;
+        let Proven::Jwt { token_id, times, .. } = &proof.credential else { return None };
+        let end = times.expires_at.filter(|_| expected.one_time)?.saturating_add(expected.times.leeway);
+        Some((name(&["used", application, token_id]), end))
     }
 
     /// Shape, identifier, HMAC, companies: whose hash it is, by which key.

@@ -25,6 +25,7 @@ pub mod order;
 pub mod pipeline;
 pub mod profile;
 pub mod refusal;
+pub mod revocation;
 pub mod schema;
 pub mod secret;
 pub mod serve;

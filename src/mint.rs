@@ -17,6 +17,9 @@ use crate::token::jwt;
 use crate::token::keys::JwtKey;
 use crate::token::times::numeric_date;
 
+/// The claim that names a token (RFC 7519 section 4.1.7).
+const JTI: &str = "jti";
+
 /// What a new token says besides who it is about.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -107,10 +110,15 @@ pub fn mint(
     provenance: Option<Provenance>,
 ) -> Result<Minted, Refusal> {
     let mut claims = format.write(identity);
-    let token_id = format.token_id.as_ref().map(|claim| random_id().map(|id| (claim, id))).transpose()?;
     grant.write(&mut claims);
-    if let Some((claim, id)) = &token_id {
-        claims.insert((*claim).clone(), json!(id));
+    // Only a `jti` names a token: what a format calls by another name, others may repeat.
+    let named = format.token_id.as_deref() == Some(JTI) || application.expected.one_time;
+    let jti = named.then(random_id).transpose()?;
+    if let Some(jti) = &jti {
+        claims.insert(JTI.to_owned(), json!(jti));
+    }
+    if let Some(other) = format.token_id.as_ref().filter(|claim| *claim != JTI) {
+        claims.insert(other.clone(), json!(random_id()?));
     }
     if let Some(provenance) = provenance {
         claims.insert(format.provenance.clone(), provenance.write());
@@ -125,9 +133,8 @@ pub fn mint(
         // It could never be verified.
         return Err(Refusal::field("identity", format!("the token: at most {} bytes", limits::TOKEN_BYTES)));
     }
-    // Only a `jti` names a token: what a format calls by another name, others may repeat.
-    let token_id = match (token_id.filter(|(claim, _)| *claim == "jti"), token.rsplit_once('.')) {
-        (Some((_, id)), _) => id,
+    let token_id = match (jti, token.rsplit_once('.')) {
+        (Some(jti), _) => jti,
         (None, Some((input, _))) => jwt::signing_input_id(input),
         (None, None) => return Err(Refusal::Internal),
     };

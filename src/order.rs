@@ -11,6 +11,7 @@ use crate::notice::{Notice, NoticeCode};
 use crate::pipeline::ClaimOrigin;
 use crate::profile::HashFormat;
 use crate::refusal::{Reason, Refusal, Refused};
+use crate::revocation::Target;
 use crate::split::Split;
 use crate::token::times::Times;
 
@@ -87,6 +88,26 @@ pub struct InvalidateOrder {
     /// The application's name.
     pub application: String,
     /// About whom.
+    pub subject: Subject,
+}
+
+/// Asks to refuse something from now on.
+#[derive(Clone, Debug)]
+pub struct RevokeOrder {
+    /// The application's name.
+    pub application: String,
+    /// What is refused.
+    pub target: Target,
+    /// Until when tokens may be around that this server would not make.
+    pub expires_at: Option<UtcDateTime>,
+}
+
+/// Asks to accept a subject's hashes again.
+#[derive(Clone, Debug)]
+pub struct RestoreOrder {
+    /// The application's name.
+    pub application: String,
+    /// Whose hashes.
     pub subject: Subject,
 }
 

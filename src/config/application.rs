@@ -81,6 +81,14 @@ pub(super) fn read(
     applications
 }
 
+/// Says where tokens would count once on each server.
+pub(super) fn refuse_one_time(root: &Table<'_>) {
+    let tokens = root.tables("applications").into_iter().filter_map(|(_, application)| application.table("tokens"));
+    for tokens in tokens.filter(|tokens| tokens.flag("one_time")) {
+        tokens.problem("one_time", "is not kept in Redis by this version", "store.kind = \"embedded\", or remove it");
+    }
+}
+
 fn profile<'p>(table: &Table<'_>, profiles: &'p BTreeMap<String, Profile>) -> Option<&'p Profile> {
     let words: Vec<(&str, &Profile)> = profiles.iter().map(|(name, profile)| (name.as_str(), profile)).collect();
     if !table.has("profile") {
@@ -105,6 +113,7 @@ fn tokens(application: &Table<'_>, profile: &Profile) -> Expected {
         },
         issuer: None,
         audiences: format.map(|format| format.audiences.clone()).unwrap_or_default(),
+        one_time: false,
     };
     if let Some(table) = application.table("tokens") {
         let times = &mut expected.times;
@@ -124,8 +133,9 @@ fn tokens(application: &Table<'_>, profile: &Profile) -> Expected {
         if !times.require_exp && format.is_some_and(|format| format.expiry == Presence::Required) {
             table.problem("require_exp", "is false, and the profile makes exp mandatory", "remove it");
         }
-        if table.flag("one_time") {
-            table.problem("one_time", "needs a store that keeps state, which this version does not have", "remove it");
+        expected.one_time = table.flag("one_time");
+        if expected.one_time && !times.require_exp {
+            table.problem("require_exp", "is false, and a one-time token needs an end", "remove it, or one_time");
         }
         expected.issuer = table.text("issuer");
         audiences(&table, &mut expected.audiences);

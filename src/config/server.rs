@@ -38,7 +38,7 @@ pub struct Tls {
     pub client_ca: Option<Vec<u8>>,
 }
 
-/// `[store]`. In this version nothing is kept there but what replicas share of claims.
+/// `[store]`
 #[derive(Debug)]
 pub enum Store {
     /// One file, one node.

@@ -44,6 +44,12 @@ pub fn verified(outcome: Outcome<Accepted>) -> proto::VerifyResponse {
     proto::VerifyResponse { outcome: Some(outcome) }
 }
 
+/// The answer of Revoke.
+#[must_use]
+pub fn revoked(at: UtcDateTime) -> proto::RevokeResponse {
+    proto::RevokeResponse { revoked_at: Some(timestamp(at)) }
+}
+
 /// The answer of LegacyHash.
 #[must_use]
 pub fn hashed(hashed: Hashed) -> proto::LegacyHashResponse {

@@ -7,8 +7,12 @@ use time::{Duration, UtcDateTime};
 use super::proto;
 use crate::attributes::Attributes;
 use crate::identity::{Company, Field, Identity, Subject, SubjectKind};
-use crate::order::{DiagnoseOrder, ExchangeOrder, HashOrder, InvalidateOrder, LegacyProof, SignOrder, VerifyOrder};
+use crate::order::{
+    DiagnoseOrder, ExchangeOrder, HashOrder, InvalidateOrder, LegacyProof, RestoreOrder, RevokeOrder, SignOrder,
+    VerifyOrder,
+};
 use crate::refusal::{Reason, Refusal, Violation};
+use crate::revocation::Target;
 use crate::{json, limits};
 
 /// What is wrong with a request so far.
@@ -97,19 +101,33 @@ pub fn exchange(request: proto::ExchangeRequest) -> Result<ExchangeOrder, Refusa
 
 /// Reads a request to drop what is remembered of a subject.
 pub fn invalidate(request: proto::admin::InvalidateRequest) -> Result<InvalidateOrder, Refusal> {
-    use proto::subject::Kind;
     let mut reader = Reader::default();
     let application = reader.application(request.application);
-    let (kind, place, value) = match request.subject.and_then(|subject| subject.kind) {
-        Some(Kind::UserId(value)) => (SubjectKind::UserId, "subject.user_id", value),
-        Some(Kind::Email(value)) => (SubjectKind::Email, "subject.email", value),
-        None => (SubjectKind::UserId, "subject", String::new()),
+    let subject = reader.subject(request.subject);
+    reader.finish(InvalidateOrder { application, subject })
+}
+
+/// Reads a request of Revoke. A token id may be as long as a token: a `jti` has no limit of its own.
+pub fn revoke(request: proto::RevokeRequest) -> Result<RevokeOrder, Refusal> {
+    use proto::revoke_request::Target as Wire;
+    let mut reader = Reader::default();
+    let application = reader.application(request.application);
+    let target = match request.target {
+        Some(Wire::TokenId(id)) => Target::Token(reader.required("token_id", id, limits::TOKEN_BYTES)),
+        Some(Wire::Subject(subject)) => Target::Subject(reader.subject(Some(subject))),
+        Some(Wire::KeyId(id)) => Target::Key(reader.required("key_id", id, limits::IDENTIFIER_BYTES)),
+        None => Target::Token(reader.required("target", String::new(), 0)),
     };
-    let value = reader.text(place, value, limits::IDENTIFIER_BYTES).unwrap_or_else(|| {
-        reader.wrong(place, "is required");
-        String::new()
-    });
-    reader.finish(InvalidateOrder { application, subject: Subject { kind, value } })
+    let expires_at = reader.instant("expires_at", request.expires_at);
+    reader.finish(RevokeOrder { application, target, expires_at })
+}
+
+/// Reads a request of Restore.
+pub fn restore(request: proto::RestoreRequest) -> Result<RestoreOrder, Refusal> {
+    let mut reader = Reader::default();
+    let application = reader.application(request.application);
+    let subject = reader.subject(request.subject);
+    reader.finish(RestoreOrder { application, subject })
 }
 
 /// Reads a request of Diagnose.
@@ -167,6 +185,24 @@ impl Reader {
             return None;
         }
         (!text.is_empty()).then_some(text)
+    }
+
+    /// Text within its limit that has to be there.
+    fn required(&mut self, field: &str, text: String, limit: usize) -> String {
+        self.text(field, text, limit).unwrap_or_else(|| {
+            self.wrong(field, "is required");
+            String::new()
+        })
+    }
+
+    fn subject(&mut self, subject: Option<proto::Subject>) -> Subject {
+        use proto::subject::Kind;
+        let (kind, place, value) = match subject.and_then(|subject| subject.kind) {
+            Some(Kind::UserId(value)) => (SubjectKind::UserId, "subject.user_id", value),
+            Some(Kind::Email(value)) => (SubjectKind::Email, "subject.email", value),
+            None => (SubjectKind::UserId, "subject", String::new()),
+        };
+        Subject { kind, value: self.required(place, value, limits::IDENTIFIER_BYTES) }
     }
 
     fn application(&mut self, name: String) -> String {

@@ -120,14 +120,30 @@ impl Service {
         result.map(answer::diagnosed)
     }
 
-    fn not_implemented<T>(&self, rpc: &'static str, request: &Request<T>, needs: Permission) -> Status {
-        let call = match Call::of(request) {
-            Err(status) => return status,
-            Ok(call) => call,
+    async fn revoke_one(&self, call: &Call, request: proto::RevokeRequest) -> Result<proto::RevokeResponse, Refusal> {
+        let name = request.application.clone();
+        let key = matches!(request.target, Some(proto::revoke_request::Target::KeyId(_)));
+        let needs = if key { Permission::Admin } else { Permission::Revoke };
+        let result = match call.allowed(needs).and_then(|()| convert::revoke(request)) {
+            Ok(order) => self.authority.revoke(&call.caller, &order).await,
+            Err(refusal) => Err(refusal),
         };
-        let refusal = call.allowed(needs).err().unwrap_or(Refusal::NotImplemented);
-        self.authority.decided(rpc, &call.caller, "", "", Some(refusal.reason()));
-        status::status(&refusal)
+        self.authority.decided("Revoke", &call.caller, &name, "", result.as_ref().err().map(Refusal::reason));
+        result.map(answer::revoked)
+    }
+
+    async fn restore_one(
+        &self,
+        call: &Call,
+        request: proto::RestoreRequest,
+    ) -> Result<proto::RestoreResponse, Refusal> {
+        let name = request.application.clone();
+        let result = match call.allowed(Permission::Admin).and_then(|()| convert::restore(request)) {
+            Ok(order) => self.authority.restore(&call.caller, &order).await,
+            Err(refusal) => Err(refusal),
+        };
+        self.authority.decided("Restore", &call.caller, &name, "", result.as_ref().err().map(Refusal::reason));
+        result.map(|was_revoked| proto::RestoreResponse { was_revoked })
     }
 }
 
@@ -208,11 +224,11 @@ impl TokenAuthority for Service {
     }
 
     async fn revoke(&self, request: Request<proto::RevokeRequest>) -> Answer<proto::RevokeResponse> {
-        Err(self.not_implemented("Revoke", &request, Permission::Revoke))
+        one!(self.revoke_one(request))
     }
 
     async fn restore(&self, request: Request<proto::RestoreRequest>) -> Answer<proto::RestoreResponse> {
-        Err(self.not_implemented("Restore", &request, Permission::Admin))
+        one!(self.restore_one(request))
     }
 
     async fn batch_sign(&self, request: Request<proto::BatchSignRequest>) -> Answer<proto::BatchSignResponse> {

@@ -30,9 +30,7 @@ pub(super) fn started(
 fn state(settings: &Settings) -> &'static str {
     match &settings.store {
         None => "state: in memory; it ends with this process\n",
-        Some(Store::Embedded { .. }) => {
-            "state: in memory only, in this version: [store] is checked and not used, and state ends with this process\n"
-        }
+        Some(Store::Embedded { .. }) => "state: in the file of store.path\n",
         Some(Store::Redis { .. }) => {
             "state: in memory, and ends with this process; in this version replicas share cached claims alone, in Redis\n"
         }

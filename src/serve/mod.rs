@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
+use time::UtcDateTime;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tonic::service::interceptor::InterceptedService;
@@ -35,7 +36,8 @@ use crate::limits;
 use crate::observe::{Metrics, events};
 use crate::pipeline::registry::KINDS;
 use crate::pipeline::{Pipeline, Seal};
-use crate::store::{Heard, Memory, SharedRedis};
+use crate::revocation::least_end;
+use crate::store::{Embedded, Heard, Memory, SharedRedis, State};
 
 /// Requests that one connection may have under way; more wait.
 const STREAMS: u32 = 128;
@@ -169,13 +171,28 @@ async fn until_signal(
     let shown = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let banner = banner::started(options, &settings, (address, shown), generated);
     let tasks = TaskTracker::new();
+    let state = state(&settings, System.now())?;
     let pipeline = pipeline(&settings, &tasks).await?;
     let (server, callers, snapshot) = settings.open(&metrics).await?;
     say(&banner);
-    let facts = Arc::new(Memory::default());
-    let authority = Authority::new(Arc::new(System), snapshot, facts, pipeline, Arc::clone(&metrics));
+    let authority = Authority::new(Arc::new(System), snapshot, state, pipeline, Arc::clone(&metrics));
     serve(Listeners { grpc: listener, admin }, Arc::new(authority), gate(callers, metrics), server.tls.as_ref(), stop)
         .await
+}
+
+/// The state, where the configuration says that it is kept; in memory where it says nothing.
+pub fn state(settings: &Settings, now: UtcDateTime) -> anyhow::Result<Arc<dyn State>> {
+    let path = match &settings.store {
+        None => return Ok(Arc::new(Memory::default())),
+        Some(Store::Redis { .. }) => return Ok(Arc::new(Memory::of_one_replica())),
+        Some(Store::Embedded { path }) => path,
+    };
+    let least = |name: &str, at| {
+        let application = settings.applications.iter().find(|application| application.name == name);
+        application.map_or(at, |application| least_end(&application.expected, at))
+    };
+    let opened = Embedded::open(path, now, least);
+    Ok(Arc::new(opened.with_context(|| format!("store.path, {}", path.display()))?))
 }
 
 /// The pipeline: with what replicas share, where the store is one that they do.

@@ -46,6 +46,8 @@ pub struct Expected {
     pub issuer: Option<String>,
     /// The audiences that may be meant; empty: `aud` is not looked at.
     pub audiences: Vec<String>,
+    /// Whether a token counts once.
+    pub one_time: bool,
 }
 
 /// A token that is genuine, in time and complete.

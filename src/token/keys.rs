@@ -228,16 +228,22 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The key that signs JWTs at that time.
+    /// The key that signs JWTs at that time, of those that may.
     #[must_use]
-    pub fn signing_at(&self, now: UtcDateTime) -> Option<&JwtKey> {
-        latest(self.jwt.iter().filter(|key| key.signs()), now, |key| key.validity)
+    pub fn signing_at(&self, now: UtcDateTime, may: impl Fn(&str) -> bool) -> Option<&JwtKey> {
+        latest(self.jwt.iter().filter(|key| key.signs() && may(&key.id)), now, |key| key.validity)
     }
 
-    /// The key that makes hashes at that time.
+    /// The key that makes hashes at that time, of those that may.
     #[must_use]
-    pub fn hashing_at(&self, now: UtcDateTime) -> Option<&LegacyKey> {
-        latest(self.legacy.iter(), now, |key| key.validity)
+    pub fn hashing_at(&self, now: UtcDateTime, may: impl Fn(&str) -> bool) -> Option<&LegacyKey> {
+        latest(self.legacy.iter().filter(|key| may(&key.id)), now, |key| key.validity)
+    }
+
+    /// Whether there is a key of that id.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.jwt.iter().any(|key| key.id == id) || self.legacy.iter().any(|key| key.id == id)
     }
 }
 

@@ -234,7 +234,14 @@ fn hashes_that_are_accepted_need_a_key() {
 fn tokens_follow_the_profile() {
     let tokens = |text: &str| Setup::default().and(&format!("[applications.\"acme/feedback\".tokens]\n{text}\n"));
     let app = "applications.\"acme/feedback\"";
-    only(tokens("one_time = true"), &format!("{app}.tokens.one_time"), "state");
+    assert!(problems(&tokens("one_time = true")).is_empty());
+    only(tokens("one_time = true\nrequire_exp = false"), &format!("{app}.tokens.require_exp"), "needs an end");
+    let redis = tokens("one_time = true")
+        .replace("kind = \"embedded\"\npath = \"unused\"", "kind = \"redis\"\nurl = { env = \"REDIS_URL\" }")
+        .and("[server]\npseudonym_secret = { env = \"PSEUDONYM\" }\n")
+        .env("REDIS_URL", "redis://localhost")
+        .env("PSEUDONYM", &"p".repeat(32));
+    only(redis, &format!("{app}.tokens.one_time"), "Redis");
     only(
         tokens("default_ttl_secs = 7200\nmax_ttl_secs = 3600"),
         &format!("{app}.tokens.default_ttl_secs"),

@@ -13,7 +13,7 @@ use countersign::grpc::proto::{self, Reason};
 use countersign::observe::Metrics;
 use countersign::pipeline::registry::{KINDS, Kind};
 use countersign::serve::{Listeners, pipeline, serve};
-use countersign::store::{Away, FactKey, Facts, Memory};
+use countersign::store::{Away, FactKey, Facts, Memory, Name, OneTime, Revocations, Revoked, Revoking, State};
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -73,7 +73,7 @@ pub struct Setup {
     pub env: BTreeMap<String, String>,
     pub now: i64,
     pub kinds: Vec<&'static dyn Kind>,
-    pub facts: Arc<dyn Facts>,
+    pub state: Arc<dyn State>,
 }
 
 /// A running server.
@@ -95,7 +95,7 @@ impl Default for Setup {
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             now: NOW,
             kinds: KINDS.to_vec(),
-            facts: Arc::new(Memory::default()),
+            state: Arc::new(Memory::default()),
         }
     }
 }
@@ -156,7 +156,7 @@ impl Setup {
         let (server, callers, snapshot) = settings.open(&metrics).await.unwrap();
         let gate = Gate::known(callers, Arc::clone(&metrics));
         let shared: Arc<Fixed> = Arc::clone(&clock);
-        let authority = Arc::new(Authority::new(shared, snapshot, self.facts, pipeline, metrics));
+        let authority = Arc::new(Authority::new(shared, snapshot, self.state, pipeline, metrics));
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = grpc.local_addr().unwrap();
         let admin = match server.admin_listen {
@@ -174,10 +174,37 @@ impl Setup {
 }
 
 /// A store that is away.
-pub struct NoFacts;
+#[derive(Default)]
+pub struct NoStore(Revocations);
 
 #[tonic::async_trait]
-impl Facts for NoFacts {
+impl OneTime for NoStore {
+    async fn is_used(&self, _token: Name, _now: UtcDateTime) -> Result<bool, Away> {
+        Err(Away)
+    }
+
+    async fn use_up(&self, _token: Name, _until: UtcDateTime, _now: UtcDateTime) -> Result<bool, Away> {
+        Err(Away)
+    }
+}
+
+#[tonic::async_trait]
+impl Revoking for NoStore {
+    fn revoked(&self) -> &Revocations {
+        &self.0
+    }
+
+    async fn revoke(&self, _revoked: Vec<Revoked>, _now: UtcDateTime) -> Result<(), Away> {
+        Err(Away)
+    }
+
+    async fn restore(&self, _name: Name) -> Result<bool, Away> {
+        Err(Away)
+    }
+}
+
+#[tonic::async_trait]
+impl Facts for NoStore {
     async fn first_jwt(&self, _key: FactKey<'_>) -> Result<Option<UtcDateTime>, Away> {
         Err(Away)
     }

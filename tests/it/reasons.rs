@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use countersign::grpc::proto::{self, Reason};
 use countersign::refusal;
+use countersign::store::Memory;
 use countersign_claim_source::Answer;
 use serde_json::json;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::harness::*;
+use crate::revoking::{revoke, user_id};
 use crate::scripted::{Act, SCRIPTED, Script, found, say};
 
 /// What this version cannot produce, and why.
@@ -20,9 +22,6 @@ const NOT_YET: &[(Reason, &str)] = &[
     (Reason::RateLimited, "callers have no rate limit"),
     (Reason::Overloaded, "the server has no load limit of its own"),
     (Reason::Draining, "draining finishes what is under way and takes nothing new"),
-    (Reason::TokenRevoked, "revocation needs state"),
-    (Reason::TokenReplayed, "one-time tokens need state"),
-    (Reason::HashRevoked, "revocation needs state"),
 ];
 
 fn hash() -> proto::VerifyRequest {
@@ -122,13 +121,13 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
         Reason::SourceMalformed => sign_with_source("wrong type").await,
         Reason::StoreUnavailable => {
             let policy = "ratchet = { scope = \"subject\", grace_secs = 0, on_store_error = \"refuse\" }";
-            let setup = Setup { facts: Arc::new(NoFacts), ..Setup::default() }.policy(policy);
+            let setup = Setup { state: Arc::new(NoStore::default()), ..Setup::default() }.policy(policy);
             reason(&setup.start().await.verify(hash()).await.unwrap_err())
         }
         Reason::Internal => sign_with_source("panic").await,
         Reason::NotImplemented => {
-            let request = from_billing(proto::RevokeRequest { application: APP.to_owned(), ..Default::default() });
-            reason(&start().await.client.revoke(request).await.unwrap_err())
+            let mut server = Setup { state: Arc::new(Memory::of_one_replica()), ..Setup::default() }.start().await;
+            reason(&revoke(&mut server, user_id("1")).await.unwrap_err())
         }
         Reason::CredentialMissing => {
             verify(proto::VerifyRequest { application: APP.to_owned(), ..Default::default() }).await
@@ -192,14 +191,22 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
             let request = proto::VerifyRequest { asserted: Some(asserted), ..verify_jwt(token(json!({}))) };
             start().await.accepted(request).await.refused_attributes[0].reason()
         }
+        Reason::TokenRevoked | Reason::HashRevoked => {
+            let mut server = start().await;
+            revoke(&mut server, user_id("123456")).await.unwrap();
+            server.why(if wanted == Reason::HashRevoked { hash() } else { verify_jwt(token(json!({}))) }).await
+        }
+        Reason::TokenReplayed => {
+            let one_time = "[applications.\"acme/feedback\".tokens]\none_time = true\n";
+            let mut server = Setup::default().and(one_time).start().await;
+            server.accepted(verify_jwt(token(json!({})))).await;
+            server.why(verify_jwt(token(json!({})))).await
+        }
         Reason::AuditUnavailable
         | Reason::VersionConflict
         | Reason::RateLimited
         | Reason::Overloaded
-        | Reason::Draining
-        | Reason::TokenRevoked
-        | Reason::TokenReplayed
-        | Reason::HashRevoked => return None,
+        | Reason::Draining => return None,
     })
 }
 

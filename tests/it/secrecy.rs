@@ -22,7 +22,9 @@ impl Talkative {
     fn start(setup: &Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("countersign.toml");
-        std::fs::write(&file, &setup.config).unwrap();
+        let store = folder.path().join("countersign.redb");
+        let config = setup.config.replace("\"unused\"", &format!("{:?}", store.display().to_string()));
+        std::fs::write(&file, config).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&file)

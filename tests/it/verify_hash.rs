@@ -175,7 +175,7 @@ async fn the_ratchet_turns_for_every_identifier_that_a_jwt_carries() {
 async fn without_facts_the_operator_has_decided() {
     let with = |on_store_error: &str| {
         let policy = format!("ratchet = {{ scope = \"subject\", on_store_error = \"{on_store_error}\" }}");
-        Setup { facts: Arc::new(NoFacts), ..Setup::default() }.policy(&policy)
+        Setup { state: Arc::new(NoStore::default()), ..Setup::default() }.policy(&policy)
     };
     let mut server = with("accept").start().await;
     server.accepted(good()).await;
@@ -190,7 +190,7 @@ async fn without_facts_the_operator_has_decided() {
 async fn a_shadow_changes_nothing() {
     let policy = "shadow = { hash_until = \"2026-05-01T00:00:00Z\", \
                   ratchet = { scope = \"subject\", grace_secs = 0, on_store_error = \"refuse\" } }";
-    let mut server = Setup { facts: Arc::new(NoFacts), ..Setup::default() }.policy(policy).start().await;
+    let mut server = Setup { state: Arc::new(NoStore::default()), ..Setup::default() }.policy(policy).start().await;
     let accepted = server.accepted(good()).await;
     assert_eq!(accepted.notices[0].deadline, None);
     server.accepted(verify_jwt(token(json!({})))).await;

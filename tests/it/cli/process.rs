@@ -8,7 +8,7 @@ use serde_json::Value;
 const BINARY: &str = env!("CARGO_BIN_EXE_countersign");
 const JWT_SECRET: &str = "jwt-secret-of-thirty-two-bytes-or-more";
 /// The hashes in the tests are made with it.
-const IV_SECRET: &str = "iv_your-secret-key-of-thirty-two-bytes";
+pub const IV_SECRET: &str = "iv_your-secret-key-of-thirty-two-bytes";
 
 /// A server, which ends with the test.
 pub struct Server {
