@@ -29,6 +29,8 @@ pub(super) enum Command {
     Hash(Box<Hash>),
     Exchange(Box<Exchange>),
     Diagnose(Box<Diagnose>),
+    Revoke(Box<Revoke>),
+    Restore(Box<Restore>),
     Invalidate(Box<Invalidate>),
     Completions(Completions),
 }
@@ -137,6 +139,43 @@ pub(super) struct Diagnose {
     pub(super) proof: Proof,
     #[command(flatten)]
     pub(super) who: Who,
+}
+
+/// Refuses a token, a user's tokens and hashes, or a key, from now on
+#[derive(Debug, Args)]
+#[command(after_help = help::REVOKE, group(ArgGroup::new("target").required(true)))]
+pub(super) struct Revoke {
+    /// The token id, as Sign and Verify say it
+    #[arg(long, value_name = "ID", group = "target", allow_hyphen_values = true)]
+    pub(super) token_id: Option<String>,
+    /// The user id: the user's tokens until now, and the hashes until they are restored
+    #[arg(long, group = "target")]
+    pub(super) user_id: Option<String>,
+    /// The e-mail address, exactly as it is in tokens; likewise
+    #[arg(long, group = "target")]
+    pub(super) email: Option<String>,
+    /// The name of a key in the configuration, with everything it made; needs the permission `admin`
+    #[arg(long, value_name = "KEY", group = "target")]
+    pub(super) key_id: Option<String>,
+    /// Until when tokens may be around that live longer than the application allows (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(super) expires_at: Option<String>,
+    #[command(flatten)]
+    pub(super) client: Client,
+}
+
+/// Accepts the hashes of a revoked user again
+#[derive(Debug, Args)]
+#[command(after_help = help::RESTORE, group(ArgGroup::new("subject").required(true)))]
+pub(super) struct Restore {
+    /// The user id
+    #[arg(long, group = "subject")]
+    pub(super) user_id: Option<String>,
+    /// The e-mail address, as it was revoked
+    #[arg(long, group = "subject")]
+    pub(super) email: Option<String>,
+    #[command(flatten)]
+    pub(super) client: Client,
 }
 
 /// Drops what claim sources are remembered to have said about a user, on every replica

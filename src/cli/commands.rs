@@ -111,18 +111,50 @@ pub(super) fn diagnose(args: &args::Diagnose) -> Result<Answer, Trouble> {
     })
 }
 
+pub(super) fn revoke(args: &args::Revoke) -> Result<Answer, Trouble> {
+    use proto::revoke_request::Target;
+    let subject = subject(args.user_id.as_ref(), args.email.as_ref());
+    let (token, key) = (args.token_id.clone().map(Target::TokenId), args.key_id.clone().map(Target::KeyId));
+    let request = proto::RevokeRequest {
+        application: args.client.application.clone(),
+        target: token.or(key).or(subject.map(Target::Subject)),
+        expires_at: args.expires_at.as_deref().map(|text| identity::timestamp("--expires-at", text)).transpose()?,
+    };
+    run(async {
+        let session = Session::open(&args.client.connection, &mut Input::default()).await?;
+        let response = session.answer(session.client.clone().revoke(request)).await?;
+        show::revoked(&response, args.client.json)
+    })
+}
+
+pub(super) fn restore(args: &args::Restore) -> Result<Answer, Trouble> {
+    let request = proto::RestoreRequest {
+        application: args.client.application.clone(),
+        subject: subject(args.user_id.as_ref(), args.email.as_ref()),
+    };
+    run(async {
+        let session = Session::open(&args.client.connection, &mut Input::default()).await?;
+        let response = session.answer(session.client.clone().restore(request)).await?;
+        show::restored(&response, args.client.json)
+    })
+}
+
 pub(super) fn invalidate(args: &args::Invalidate) -> Result<Answer, Trouble> {
-    use proto::subject::Kind;
-    let (user_id, email) = (args.user_id.clone().map(Kind::UserId), args.email.clone().map(Kind::Email));
     let request = proto::admin::InvalidateRequest {
         application: args.client.application.clone(),
-        subject: Some(proto::Subject { kind: user_id.or(email) }),
+        subject: subject(args.user_id.as_ref(), args.email.as_ref()),
     };
     run(async {
         let session = Session::open(&args.client.connection, &mut Input::default()).await?;
         let response = session.answer(session.sources().invalidate(request)).await?;
         show::invalidated(&response, args.client.json)
     })
+}
+
+fn subject(user_id: Option<&String>, email: Option<&String>) -> Option<proto::Subject> {
+    use proto::subject::Kind;
+    let kind = user_id.cloned().map(Kind::UserId).or(email.cloned().map(Kind::Email))?;
+    Some(proto::Subject { kind: Some(kind) })
 }
 
 fn label(client: &args::Client) -> String {

@@ -82,6 +82,24 @@ COUNTERSIGN_TOKEN or --token-file makes you known to the server.
 
 Exit status: 0 nothing wrong, 1 problems found, 2 could not judge.";
 
+pub(super) const REVOKE: &str = "\
+Examples:
+  countersign revoke --application demo --user-id 123456
+  countersign revoke --application demo --token-id ID
+
+Tokens that are signed after that are good again; a user's hashes are refused until `restore`. \
+The caller of COUNTERSIGN_TOKEN or --token-file needs the permission `revoke`; for a key, `admin`.
+
+Exit status: 0 revoked, and it stays so, 2 not sure: try again.";
+
+pub(super) const RESTORE: &str = "\
+Example:
+  countersign restore --application demo --user-id 123456
+
+Tokens that were revoked stay so. The caller of COUNTERSIGN_TOKEN or --token-file needs the permission `admin`.
+
+Exit status: 0 the hashes are not refused any more, or never were, 2 not sure: try again.";
+
 pub(super) const INVALIDATE: &str = "\
 Example:
   countersign invalidate --application demo --user-id 123456

@@ -35,7 +35,7 @@ fn merge(mut base: Identity, who: &Who) -> anyhow::Result<Identity> {
     replace(&mut base.locale, who.locale.as_ref());
     replace(&mut base.profile_picture, who.profile_picture.as_ref());
     if let Some(text) = &who.created_at {
-        base.created_at = Some(timestamp(text)?);
+        base.created_at = Some(timestamp("--created-at", text)?);
     }
     let mut seen = BTreeSet::new();
     for text in &who.company {
@@ -66,10 +66,10 @@ fn replace(field: &mut String, flag: Option<&String>) {
     }
 }
 
-fn timestamp(text: &str) -> anyhow::Result<Timestamp> {
+pub(super) fn timestamp(flag: &str, text: &str) -> anyhow::Result<Timestamp> {
     let instant = OffsetDateTime::parse(text, &Rfc3339)
         .ok()
-        .context("--created-at: give a time of RFC 3339, such as 2025-05-06T12:00:00Z")?;
+        .with_context(|| format!("{flag}: give a time of RFC 3339, such as 2025-05-06T12:00:00Z"))?;
     Ok(Timestamp { seconds: instant.unix_timestamp(), nanos: i32::try_from(instant.nanosecond())? })
 }
 
@@ -178,8 +178,11 @@ mod tests {
 
     #[test]
     fn a_time_has_an_offset() -> anyhow::Result<()> {
-        assert_eq!(timestamp("1970-01-01T01:00:00.5+01:00")?, Timestamp { seconds: 0, nanos: 500_000_000 });
-        assert!(timestamp("2025-05-06").is_err());
+        assert_eq!(
+            timestamp("--created-at", "1970-01-01T01:00:00.5+01:00")?,
+            Timestamp { seconds: 0, nanos: 500_000_000 }
+        );
+        assert!(timestamp("--created-at", "2025-05-06").is_err());
         Ok(())
     }
 }

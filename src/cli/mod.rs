@@ -48,6 +48,8 @@ fn dispatch(command: &Command) -> ExitCode {
         Command::Hash(hash) => conclude(hash.client.json, commands::hash(hash)),
         Command::Exchange(exchange) => conclude(exchange.client.json, commands::exchange(exchange)),
         Command::Diagnose(diagnose) => conclude(diagnose.client.json, commands::diagnose(diagnose)),
+        Command::Revoke(revoke) => conclude(revoke.client.json, commands::revoke(revoke)),
+        Command::Restore(restore) => conclude(restore.client.json, commands::restore(restore)),
         Command::Invalidate(invalidate) => conclude(invalidate.client.json, commands::invalidate(invalidate)),
         Command::Completions(completions) => {
             // Into memory first: the generator panics where it cannot write.

@@ -92,6 +92,22 @@ const fn identifier(hashed: i32) -> &'static str {
 }
 
 /// Nothing on standard output: there is nothing to hand on.
+pub(super) fn revoked(response: &proto::RevokeResponse, as_json: bool) -> Result<Answer, Trouble> {
+    if as_json {
+        return Ok(Answer::done(json::line("RevokeResponse", response)?, String::new()));
+    }
+    let at = response.revoked_at.as_ref().map(text::instant).unwrap_or_default();
+    Ok(Answer::done(String::new(), format!("revoked at {at}: it stays so, on every server of this store\n")))
+}
+
+pub(super) fn restored(response: &proto::RestoreResponse, as_json: bool) -> Result<Answer, Trouble> {
+    if as_json {
+        return Ok(Answer::done(json::line("RestoreResponse", response)?, String::new()));
+    }
+    let told = if response.was_revoked { "restored: hashes of this user count again" } else { "nothing to restore" };
+    Ok(Answer::done(String::new(), format!("{told}\n")))
+}
+
 pub(super) fn invalidated(response: &proto::admin::InvalidateResponse, as_json: bool) -> Result<Answer, Trouble> {
     if as_json {
         return Ok(Answer::done(json::line("countersign.admin.v1.InvalidateResponse", response)?, String::new()));

@@ -1,6 +1,6 @@
 //! The command line as people and scripts use it: the real binary against a real server.
 
-mod process;
+pub mod process;
 
 use std::fs;
 use std::process::Stdio;
@@ -292,7 +292,8 @@ fn a_callers_token_comes_from_a_file_or_the_environment() {
     let folder = TempDir::new().unwrap();
     let config = folder.path().join("countersign.toml");
     let digest = hex::encode(Sha256::digest("token-of-the-caller"));
-    fs::write(&config, configuration(&digest)).unwrap();
+    let store = folder.path().join("countersign.redb").display().to_string();
+    fs::write(&config, configuration(&digest).replace("countersign.redb", &store)).unwrap();
     let server = Server::start(&["--config", config.to_str().unwrap()]);
     let sign = ["sign", "--user-id", "u1", "--application", "acme/feedback"];
 
@@ -448,4 +449,37 @@ fn invalidating_is_done_or_says_why_not() {
     let unknown = server.run(&["invalidate", "--user-id", "1", "--application", "other"]);
     assert_eq!(unknown.status, 2);
     assert!(unknown.remarks.contains("APPLICATION_UNKNOWN"), "{unknown:?}");
+}
+
+#[test]
+fn revoking_and_restoring_are_done_or_say_why_not() {
+    let server = Server::dev();
+    let hash = server.value(&["hash", "--user-id", "123456"]);
+    let verify = ["verify", "--user-id", "123456", "--user-hash", &hash];
+    let done = server.run(&["revoke", "--user-id", "123456"]);
+    assert_eq!((done.status, done.output.as_str()), (0, ""), "{done:?}");
+    assert!(done.remarks.contains("revoked at "), "{done:?}");
+    let refused = server.run(&verify);
+    assert!(refused.status == 1 && format!("{refused:?}").contains("HASH_REVOKED"), "{refused:?}");
+    let restored = server.run(&["restore", "--user-id", "123456", "--json"]);
+    assert_eq!((restored.status, restored.json()), (0, json!({"was_revoked": true})), "{restored:?}");
+    assert_eq!(server.run(&verify).status, 0);
+    let again = server.run(&["restore", "--user-id", "123456"]);
+    assert_eq!((again.status, again.remarks.as_str()), (0, "nothing to restore\n"));
+
+    let signed = server.run(&["sign", "--user-id", "2", "--json"]).json();
+    let (token, id) = (signed["token"].as_str().unwrap(), signed["token_id"].as_str().unwrap());
+    let json = server.run(&["revoke", "--token-id", id, "--expires-at", "2099-01-01T00:00:00Z", "--json"]);
+    assert!(json.status == 0 && json.json()["revoked_at"].is_string(), "{json:?}");
+    assert_eq!(server.run(&["verify", "--jwt", token]).status, 1);
+    assert_eq!(server.run(&["revoke", "--token-id", "-begins-with-a-hyphen"]).status, 0);
+    for wrong in [
+        &["revoke", "--user-id", "1", "--email", "a@b.example"][..],
+        &["revoke"],
+        &["restore"],
+        &["revoke", "--key-id", "nobody"],
+        &["revoke", "--user-id", "1", "--expires-at", "tomorrow"],
+    ] {
+        assert_eq!(server.run(wrong).status, 2, "{wrong:?}");
+    }
 }
