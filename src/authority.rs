@@ -317,8 +317,8 @@ impl Authority {
 
     /// Uses a one-time token, last of all: nothing that can fail comes after it. One of those who try is accepted.
     async fn use_up(&self, hearing: &Hearing<'_>, proof: &Proof) -> Result<(), Refusal> {
-        let Some((token, until)) = hearing.use_of(proof) else { return Ok(()) };
-        match self.store.use_up(token, until, hearing.now).await {
+        let Some(used) = hearing.use_of(proof) else { return Ok(()) };
+        match self.store.use_up(used, hearing.now).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Reason::TokenReplayed.into()),
             Err(_away) => Err(Refusal::StoreUnavailable),
@@ -327,8 +327,8 @@ impl Authority {
 
     /// What [`use_up`](Self::use_up) would say now.
     async fn refuse_used(&self, hearing: &Hearing<'_>, proof: &Proof) -> Result<(), Refusal> {
-        let Some((token, _)) = hearing.use_of(proof) else { return Ok(()) };
-        match self.store.is_used(token, hearing.now).await {
+        let Some(used) = hearing.use_of(proof) else { return Ok(()) };
+        match self.store.is_used(used.token, hearing.now).await {
             Ok(false) => Ok(()),
             Ok(true) => Err(Reason::TokenReplayed.into()),
             Err(_away) => Err(Refusal::StoreUnavailable),

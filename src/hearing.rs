@@ -13,7 +13,7 @@ use crate::order::{LegacyProof, Proof, Proven, VerifyOrder, notable};
 use crate::profile::HashFormat;
 use crate::refusal::{Reason, Refusal, Refused};
 use crate::revocation;
-use crate::store::{FactKey, Name, Revocations, name};
+use crate::store::{FactKey, Revocations, Use, name};
 use crate::token::keys::{JwtKey, LegacyKey, Validity};
 use crate::token::{jwt, legacy};
 
@@ -91,13 +91,12 @@ impl<'a> Hearing<'a> {
         reason.map_or(Ok(()), |reason| Err(reason.into()))
     }
 
-    /// What names the use of a one-time token, and until when it has to be remembered; none where tokens may be used
-    /// again, and for a hash.
-    pub(crate) fn use_of(&self, proof: &Proof) -> Option<(Name, UtcDateTime)> {
+    /// The use of a one-time token; none where tokens may be used again, and for a hash.
+    pub(crate) fn use_of(&self, proof: &Proof) -> Option<Use> {
         let Application { name: application, expected, .. } = self.application;
         let Proven::Jwt { token_id, times, .. } = &proof.credential else { return None };
-        let end = times.expires_at.filter(|_| expected.one_time)?.saturating_add(expected.times.leeway);
-        Some((name(&["used", application, token_id]), end))
+        let until = times.expires_at.filter(|_| expected.one_time)?.saturating_add(expected.times.leeway);
+        Some(Use { token: name(&["used", application, token_id]), issued_at: times.issued_at, until })
     }
 
     /// Shape, identifier, HMAC, companies: whose hash it is, by which key.

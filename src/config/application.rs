@@ -81,14 +81,6 @@ pub(super) fn read(
     applications
 }
 
-/// Says where tokens would count once on each server.
-pub(super) fn refuse_one_time(root: &Table<'_>) {
-    let tokens = root.tables("applications").into_iter().filter_map(|(_, application)| application.table("tokens"));
-    for tokens in tokens.filter(|tokens| tokens.flag("one_time")) {
-        tokens.problem("one_time", "is not kept in Redis by this version", "store.kind = \"embedded\", or remove it");
-    }
-}
-
 fn profile<'p>(table: &Table<'_>, profiles: &'p BTreeMap<String, Profile>) -> Option<&'p Profile> {
     let words: Vec<(&str, &Profile)> = profiles.iter().map(|(name, profile)| (name.as_str(), profile)).collect();
     if !table.has("profile") {

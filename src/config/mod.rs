@@ -96,12 +96,8 @@ fn check(tree: &file::Tree, world: World<'_>) -> Result<Settings, Vec<Problem>> 
     let callers = callers::read(&root, world);
     let server = server::read(&root, world, &callers);
     let store = server::store(&root, world, server.pseudonym_secret.is_some());
-    let shared = matches!(store, Some(Store::Redis { .. }));
-    let sources = sources::read(&root, world, shared);
+    let sources = sources::read(&root, world, matches!(store, Some(Store::Redis { .. })));
     let applications = application::read(&root, world, &profiles, &sources);
-    if shared {
-        application::refuse_one_time(&root);
-    }
     callers.warn_of_idle_patterns(&root, &applications);
     if root.table("audit").is_some() {
         root.problem("audit", "is for an audit log, which this version does not have", "remove it");

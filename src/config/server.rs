@@ -52,6 +52,8 @@ pub enum Store {
         url: Secret,
         /// What every key begins with.
         prefix: String,
+        /// How many replicas have to have what must not be lost, before it is answered for.
+        wait_replicas: u32,
     },
 }
 
@@ -169,6 +171,8 @@ pub(super) fn store(root: &Table<'_>, world: World<'_>, has_pseudonym_secret: bo
         table.problem("kind", "is missing", "must be one of embedded, redis");
     }
     let kind = table.word("kind", &[("embedded", Is::Embedded), ("redis", Is::Redis)]);
+    let wait_replicas = table.integer("wait_replicas", 0..=16);
+    let wait_replicas = wait_replicas.and_then(|many| u32::try_from(many).ok()).unwrap_or(0);
     let store = match kind {
         None => {
             // What belongs to either kind is not blamed for the kind's fault.
@@ -196,10 +200,9 @@ pub(super) fn store(root: &Table<'_>, world: World<'_>, has_pseudonym_secret: bo
                     "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss://",
                 );
             }
-            url.map(|url| Store::Redis { url, prefix })
+            url.map(|url| Store::Redis { url, prefix, wait_replicas })
         }
     };
-    table.integer("wait_replicas", 0..=16);
     table.integer("max_staleness_secs", 1..=86_400);
     table.done();
     store

@@ -37,7 +37,7 @@ use crate::observe::{Metrics, events};
 use crate::pipeline::registry::KINDS;
 use crate::pipeline::{Pipeline, Seal};
 use crate::revocation::least_end;
-use crate::store::{Embedded, Heard, Memory, SharedRedis, State};
+use crate::store::{Embedded, Heard, Memory, Replicated, SharedRedis, State};
 
 /// Requests that one connection may have under way; more wait.
 const STREAMS: u32 = 128;
@@ -171,7 +171,7 @@ async fn until_signal(
     let shown = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let banner = banner::started(options, &settings, (address, shown), generated);
     let tasks = TaskTracker::new();
-    let state = state(&settings, System.now())?;
+    let state = state(&settings, System.now()).await?;
     let pipeline = pipeline(&settings, &tasks).await?;
     let (server, callers, snapshot) = settings.open(&metrics).await?;
     say(&banner);
@@ -181,10 +181,13 @@ async fn until_signal(
 }
 
 /// The state, where the configuration says that it is kept; in memory where it says nothing.
-pub fn state(settings: &Settings, now: UtcDateTime) -> anyhow::Result<Arc<dyn State>> {
+pub async fn state(settings: &Settings, now: UtcDateTime) -> anyhow::Result<Arc<dyn State>> {
     let path = match &settings.store {
         None => return Ok(Arc::new(Memory::default())),
-        Some(Store::Redis { .. }) => return Ok(Arc::new(Memory::of_one_replica())),
+        Some(Store::Redis { url, prefix, wait_replicas }) => {
+            let opened = Replicated::open(url, prefix, *wait_replicas, now).await;
+            return Ok(Arc::new(opened.map_err(anyhow::Error::msg)?));
+        }
         Some(Store::Embedded { path }) => path,
     };
     let least = |name: &str, at| {
@@ -197,7 +200,7 @@ pub fn state(settings: &Settings, now: UtcDateTime) -> anyhow::Result<Arc<dyn St
 
 /// The pipeline: with what replicas share, where the store is one that they do.
 pub async fn pipeline(settings: &Settings, tasks: &TaskTracker) -> anyhow::Result<Pipeline> {
-    let (Some(Store::Redis { url, prefix }), Some(secret)) = (&settings.store, &settings.server.pseudonym_secret)
+    let (Some(Store::Redis { url, prefix, .. }), Some(secret)) = (&settings.store, &settings.server.pseudonym_secret)
     else {
         let seal = Seal::random().context("this machine gives no randomness")?;
         return Ok(Pipeline::new(seal, tasks.clone()));

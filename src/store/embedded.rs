@@ -11,7 +11,7 @@ use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, T
 use time::UtcDateTime;
 
 use super::writer::{Task, Writer};
-use super::{Away, FactKey, Facts, Mark, Name, OneTime, Revocations, Revoked, Revoking, second_after};
+use super::{Away, FactKey, Facts, Mark, Name, OneTime, Revocations, Revoked, Revoking, Use, second_after};
 
 /// The version of what is in the file.
 const SCHEMA: u64 = 1;
@@ -131,7 +131,7 @@ impl OneTime for Embedded {
         .await
     }
 
-    async fn use_up(&self, token: Name, until: UtcDateTime, now: UtcDateTime) -> Result<bool, Away> {
+    async fn use_up(&self, Use { token, until, .. }: Use, now: UtcDateTime) -> Result<bool, Away> {
         let (until, now) = (second_after(until), now.unix_timestamp());
         self.writer.write(Task::Use { token, until, now }).await
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use time::UtcDateTime;
 
 use super::ending::{Ending, Ends};
-use super::{Away, FactKey, Facts, Name, OneTime, Revocations, Revoked, Revoking, second_after};
+use super::{Away, FactKey, Facts, Name, OneTime, Revocations, Revoked, Revoking, Use, second_after};
 
 /// Entries of each kind that are kept at most; about 100 bytes each.
 const ROOM: usize = 1_000_000;
@@ -19,7 +19,6 @@ pub struct Memory {
     used: Mutex<Ending<Used>>,
     revoked: Revocations,
     room: usize,
-    shared: bool,
 }
 
 /// Until when a used token is remembered, in seconds since 1970.
@@ -42,19 +41,7 @@ impl Memory {
     /// Keeps at most that many entries of each kind.
     #[must_use]
     pub fn with_room(room: usize) -> Self {
-        Self {
-            first_jwt: Mutex::default(),
-            used: Mutex::default(),
-            revoked: Revocations::default(),
-            room,
-            shared: false,
-        }
-    }
-
-    /// The same for one of several servers. It keeps facts of its own, and no revocations: the others would not know.
-    #[must_use]
-    pub fn of_one_replica() -> Self {
-        Self { shared: true, ..Self::default() }
+        Self { first_jwt: Mutex::default(), used: Mutex::default(), revoked: Revocations::default(), room }
     }
 }
 
@@ -85,7 +72,7 @@ impl OneTime for Memory {
         Ok(locked(&self.used).get(&token).is_some_and(|used| now.unix_timestamp() < used.0))
     }
 
-    async fn use_up(&self, token: Name, until: UtcDateTime, now: UtcDateTime) -> Result<bool, Away> {
+    async fn use_up(&self, Use { token, until, .. }: Use, now: UtcDateTime) -> Result<bool, Away> {
         let mut used = locked(&self.used);
         let now = now.unix_timestamp();
         if used.get(&token).is_some_and(|used| now < used.0) {
@@ -104,10 +91,6 @@ impl OneTime for Memory {
 
 #[async_trait]
 impl Revoking for Memory {
-    fn keeps_revocations(&self) -> bool {
-        !self.shared
-    }
-
     fn revoked(&self) -> &Revocations {
         &self.revoked
     }

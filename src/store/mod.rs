@@ -7,6 +7,7 @@ mod embedded;
 mod ending;
 mod memory;
 mod redis;
+mod replicated;
 mod revocations;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use time::UtcDateTime;
 pub use self::embedded::{Embedded, Unusable};
 pub use self::memory::Memory;
 pub use self::redis::{Heard, SharedRedis};
+pub use self::replicated::Replicated;
 pub use self::revocations::{FOREVER, Mark, Revocations, Revoked};
 use crate::identity::Subject;
 
@@ -68,15 +70,25 @@ pub trait Facts: Send + Sync {
     async fn saw_jwt(&self, key: FactKey<'_>, at: UtcDateTime) -> Result<(), Away>;
 }
 
+/// The use of a one-time token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Names the token.
+    pub token: Name,
+    /// Its `iat`: a store that is newer than the token cannot know of earlier uses.
+    pub issued_at: Option<UtcDateTime>,
+    /// Until when the use has to be remembered.
+    pub until: UtcDateTime,
+}
+
 /// Which one-time tokens were used.
 #[async_trait]
 pub trait OneTime: Send + Sync {
     /// Whether the token was used. Changes nothing.
     async fn is_used(&self, token: Name, now: UtcDateTime) -> Result<bool, Away>;
 
-    /// Uses the token, and remembers it until then. True for one caller alone, however many try; durable before it
-    /// returns.
-    async fn use_up(&self, token: Name, until: UtcDateTime, now: UtcDateTime) -> Result<bool, Away>;
+    /// Uses the token. True for one caller alone, however many try; durable before it returns.
+    async fn use_up(&self, used: Use, now: UtcDateTime) -> Result<bool, Away>;
 }
 
 /// What is refused from now on.

@@ -86,7 +86,16 @@ impl SharedRedis {
         std::str::from_utf8(url.expose()).is_ok_and(|url| Client::open(url).is_ok())
     }
 
-    fn key(&self, what: &str, name: &[u8; 32]) -> String {
+    pub(super) fn connection(&self) -> ConnectionManager {
+        self.connection.clone()
+    }
+
+    /// The key of what there is one of.
+    pub(super) fn named(&self, what: &str) -> String {
+        format!("{}:{what}", self.prefix)
+    }
+
+    pub(super) fn key(&self, what: &str, name: &[u8; 32]) -> String {
         format!("{}:{what}:{}", self.prefix, hex::encode(name))
     }
 

@@ -236,12 +236,6 @@ fn tokens_follow_the_profile() {
     let app = "applications.\"acme/feedback\"";
     assert!(problems(&tokens("one_time = true")).is_empty());
     only(tokens("one_time = true\nrequire_exp = false"), &format!("{app}.tokens.require_exp"), "needs an end");
-    let redis = tokens("one_time = true")
-        .replace("kind = \"embedded\"\npath = \"unused\"", "kind = \"redis\"\nurl = { env = \"REDIS_URL\" }")
-        .and("[server]\npseudonym_secret = { env = \"PSEUDONYM\" }\n")
-        .env("REDIS_URL", "redis://localhost")
-        .env("PSEUDONYM", &"p".repeat(32));
-    only(redis, &format!("{app}.tokens.one_time"), "Redis");
     only(
         tokens("default_ttl_secs = 7200\nmax_ttl_secs = 3600"),
         &format!("{app}.tokens.default_ttl_secs"),

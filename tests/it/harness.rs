@@ -13,7 +13,7 @@ use countersign::grpc::proto::{self, Reason};
 use countersign::observe::Metrics;
 use countersign::pipeline::registry::{KINDS, Kind};
 use countersign::serve::{Listeners, pipeline, serve};
-use countersign::store::{Away, FactKey, Facts, Memory, Name, OneTime, Revocations, Revoked, Revoking, State};
+use countersign::store::{Away, FactKey, Facts, Memory, Name, OneTime, Revocations, Revoked, Revoking, State, Use};
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -175,7 +175,17 @@ impl Setup {
 
 /// A store that is away.
 #[derive(Default)]
-pub struct NoStore(Revocations);
+pub struct NoStore {
+    revoked: Revocations,
+    keeps_no_revocations: bool,
+}
+
+impl NoStore {
+    /// One that keeps no revocations even when it is not away.
+    pub fn without_revocations() -> Self {
+        Self { keeps_no_revocations: true, ..Self::default() }
+    }
+}
 
 #[tonic::async_trait]
 impl OneTime for NoStore {
@@ -183,15 +193,19 @@ impl OneTime for NoStore {
         Err(Away)
     }
 
-    async fn use_up(&self, _token: Name, _until: UtcDateTime, _now: UtcDateTime) -> Result<bool, Away> {
+    async fn use_up(&self, _used: Use, _now: UtcDateTime) -> Result<bool, Away> {
         Err(Away)
     }
 }
 
 #[tonic::async_trait]
 impl Revoking for NoStore {
+    fn keeps_revocations(&self) -> bool {
+        !self.keeps_no_revocations
+    }
+
     fn revoked(&self) -> &Revocations {
-        &self.0
+        &self.revoked
     }
 
     async fn revoke(&self, _revoked: Vec<Revoked>, _now: UtcDateTime) -> Result<(), Away> {

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use countersign::grpc::proto::{self, Reason};
-use countersign::store::{Embedded, State};
+use countersign::secret::Secret;
+use countersign::store::{Embedded, Replicated, State};
+use countersign_claim_source::Answer;
+use countersign_test_services::Redis;
 use futures::future::join_all;
 use serde_json::json;
 use time::UtcDateTime;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::harness::*;
 use crate::scripted::{SCRIPTED, Script, found, say};
-use countersign_claim_source::Answer;
 
 const ONE_TIME: &str = "[applications.\"acme/feedback\".tokens]\none_time = true\n";
 
@@ -123,12 +126,53 @@ async fn an_exchange_that_fails_uses_nothing() {
     assert_eq!(server.why(verify_jwt(&token)).await, Reason::TokenReplayed);
 }
 
+/// The same, on a Redis that was there before its tokens.
+async fn on(redis: &Redis) -> Setup {
+    let url = Secret::new(redis.url().into_bytes());
+    let before = UtcDateTime::from_unix_timestamp(NOW - 1).unwrap();
+    Setup { state: Arc::new(Replicated::open(&url, "test", 0, before).await.unwrap()), ..one_time() }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_tries_at_two_servers_one_is_accepted() {
+async fn of_a_thousand_tries_at_two_servers_of_a_redis_one_is_accepted() {
+    let redis = Redis::start();
+    one_of_a_thousand(&[on(&redis).await.start().await, on(&redis).await.start().await]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_away_refuses_one_time_tokens_alone() {
+    let mut redis = Redis::start();
+    let mut server = on(&redis).await.start().await;
+    let first = token(json!({"userId": "1"}));
+    server.accepted(verify_jwt(&first)).await;
+    redis.kill();
+    let status = server.verify(verify_jwt(token(json!({"userId": "2"})))).await.unwrap_err();
+    assert_eq!(error(&status), (Code::Unavailable, "STORE_UNAVAILABLE".to_owned(), vec![]));
+    assert!(status.get_error_details().retry_info().is_some());
+    server.accepted(verify_hash("1", user_hash("1", IV_SECRET))).await;
+    server.sign(sign_for(user("1"))).await.unwrap();
+    // It comes back empty, and does not know what was used before.
+    redis.restart();
+    server.set_now(NOW + 10);
+    for _ in 0..10 {
+        let status = server.verify(verify_jwt(&first)).await.unwrap_err();
+        assert_eq!(error(&status).1, "STORE_UNAVAILABLE");
+    }
+    let later = token(json!({"userId": "3", "iat": NOW + 11}));
+    server.accepted(verify_jwt(&later)).await;
+    assert_eq!(server.why(verify_jwt(&later)).await, Reason::TokenReplayed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_thousand_tries_at_two_servers_of_a_file_one_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let now = UtcDateTime::from_unix_timestamp(NOW).unwrap();
     let file: Arc<dyn State> = Arc::new(Embedded::open(&folder.path().join("state.redb"), now, |_, at| at).unwrap());
     let servers = join_all([0, 1].map(|_| Setup { state: Arc::clone(&file), ..one_time() }.start())).await;
+    one_of_a_thousand(&servers).await;
+}
+
+async fn one_of_a_thousand(servers: &[Running]) {
     let token = token(json!({}));
     let tries = (0..1_000).map(|index: usize| {
         let mut client = servers[index % 2].client.clone();

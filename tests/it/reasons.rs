@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use countersign::grpc::proto::{self, Reason};
 use countersign::refusal;
-use countersign::store::Memory;
 use countersign_claim_source::Answer;
 use serde_json::json;
 use tonic::Status;
@@ -126,7 +125,8 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
         }
         Reason::Internal => sign_with_source("panic").await,
         Reason::NotImplemented => {
-            let mut server = Setup { state: Arc::new(Memory::of_one_replica()), ..Setup::default() }.start().await;
+            let mut server =
+                Setup { state: Arc::new(NoStore::without_revocations()), ..Setup::default() }.start().await;
             reason(&revoke(&mut server, user_id("1")).await.unwrap_err())
         }
         Reason::CredentialMissing => {
