@@ -78,6 +78,7 @@ impl Authority {
     pub async fn sign(&self, caller: &Caller, order: &SignOrder) -> Result<Signed, Refusal> {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(caller, &order.application)?;
+        self.require_loaded()?;
         let (format, key) = application.signing_at(now, self.revoked())?;
         application.refuse_privileged(&order.identity).map_err(|_verdict| Refusal::Privileged)?;
         admission::admit(application, format, &order.identity)?;
@@ -100,6 +101,7 @@ impl Authority {
     pub async fn verify(&self, caller: &Caller, order: &VerifyOrder) -> Result<Outcome<Accepted>, Refusal> {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(caller, &order.application)?;
+        self.require_loaded()?;
         let mut hearing = Hearing::new(application, caller, now, self.revoked());
         let judged = async {
             let proof = self.judge(&mut hearing, order).await?;
@@ -146,6 +148,7 @@ impl Authority {
     pub async fn exchange(&self, caller: &Caller, order: &ExchangeOrder) -> Result<Outcome<Signed>, Refusal> {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(caller, &order.credential.application)?;
+        self.require_loaded()?;
         let (format, key) = application.signing_at(now, self.revoked())?;
         let grant = Grant::of(application, order.ttl, &order.credential.audience, now)?;
         // The audience that was asked for is the new token's; the old one may be for any of the application's.
@@ -183,6 +186,7 @@ impl Authority {
         let (snapshot, now) = self.present();
         let credential = &order.credential;
         let application = snapshot.application_for(caller, &credential.application)?;
+        self.require_loaded()?;
         let mut hearing = Hearing::new(application, caller, now, self.revoked());
         let judged = async {
             let proof = self.judge(&mut hearing, credential).await?;
@@ -228,7 +232,6 @@ impl Authority {
     pub async fn revoke(&self, caller: &Caller, order: &RevokeOrder) -> Result<UtcDateTime, Refusal> {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(caller, &order.application)?;
-        self.require_revocations()?;
         if let Target::Key(id) = &order.target
             && !application.keys.has(id)
         {
@@ -242,11 +245,10 @@ impl Authority {
 
     /// Accepts the hashes of a subject again. Whether they were refused.
     pub async fn restore(&self, caller: &Caller, order: &RestoreOrder) -> Result<bool, Refusal> {
-        let (snapshot, _) = self.present();
+        let (snapshot, now) = self.present();
         let application = &snapshot.application_for(caller, &order.application)?.name;
-        self.require_revocations()?;
         let hashes = revocation::hashes(application, order.subject.kind, &order.subject.value);
-        let was_revoked = self.store.restore(hashes).await.map_err(|_away| Refusal::StoreUnavailable)?;
+        let was_revoked = self.store.restore(hashes, now).await.map_err(|_away| Refusal::StoreUnavailable)?;
         events::Restored { caller: &caller.name, application, was_revoked }.emit();
         Ok(was_revoked)
     }
@@ -296,12 +298,14 @@ impl Authority {
         Ok(proof)
     }
 
-    fn require_revocations(&self) -> Result<(), Refusal> {
-        if self.store.keeps_revocations() { Ok(()) } else { Err(Refusal::NotImplemented) }
+    /// What is revoked, as it is known here.
+    pub fn revoked(&self) -> &Revocations {
+        self.store.revoked()
     }
 
-    fn revoked(&self) -> &Revocations {
-        self.store.revoked()
+    /// Nothing is judged before it is known what is revoked.
+    fn require_loaded(&self) -> Result<(), Refusal> {
+        if self.revoked().is_loaded() { Ok(()) } else { Err(Refusal::StoreUnavailable) }
     }
 
     /// Refuses to make a token that is revoked already: one in the very second of its subject's cut-off.

@@ -2,11 +2,13 @@
 //! names of the configuration and words of ours, never anything of a request.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -14,6 +16,7 @@ use prometheus_client::registry::Registry;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    unheard: Gauge<f64, AtomicU64>,
     decisions: Family<Decision, Counter>,
     calls: Family<SourceOutcome, Counter>,
     seconds: Family<SourceName, Histogram, fn() -> Histogram>,
@@ -65,7 +68,10 @@ impl Default for Metrics {
         );
         let pauses = Family::default();
         registry.register("source_pauses", "How often a source was left alone because it kept failing", pauses.clone());
-        Self { registry, decisions, calls, seconds, cache, pauses }
+        let unheard = Gauge::default();
+        let help = "For how long nothing was heard of what other servers revoke, in a Redis that they share";
+        registry.register("revocations_unheard_seconds", help, unheard.clone());
+        Self { registry, unheard, decisions, calls, seconds, cache, pauses }
     }
 }
 
@@ -77,6 +83,11 @@ impl Metrics {
         // Writing into a String cannot fail.
         text::encode(&mut text, &self.registry).unwrap_or_default();
         text
+    }
+
+    /// For how long nothing was heard of what other servers revoke.
+    pub fn revocations_unheard(&self, unheard: Duration) {
+        self.unheard.set(unheard.as_secs_f64());
     }
 
     pub(super) fn decided(&self, rpc: &'static str, outcome: &'static str, reason: &'static str) {

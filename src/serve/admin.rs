@@ -38,6 +38,6 @@ async fn ready_page(State(shown): State<Shown>) -> impl IntoResponse {
     if *shown.serving.borrow() {
         (StatusCode::OK, "serving\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "not serving\n")
     }
 }

@@ -31,7 +31,7 @@ fn state(settings: &Settings) -> &'static str {
     match &settings.store {
         None => "state: in memory; it ends with this process\n",
         Some(Store::Embedded { .. }) => "state: in the file of store.path\n",
-        Some(Store::Redis { .. }) => "state: in Redis; revocations are not kept there in this version\n",
+        Some(Store::Redis { .. }) => "state: in Redis\n",
     }
 }
 

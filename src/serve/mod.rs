@@ -15,15 +15,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
-use time::UtcDateTime;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
+use tonic::server::NamedService as _;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::authority::Authority;
-use crate::clock::{Clock as _, System};
+use crate::clock::{Clock, System};
 use crate::config::{self, Problem, Settings, Store, Tls, World, dev};
 use crate::grpc::admin::SourcesService;
 use crate::grpc::caller::Gate;
@@ -171,7 +173,7 @@ async fn until_signal(
     let shown = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let banner = banner::started(options, &settings, (address, shown), generated);
     let tasks = TaskTracker::new();
-    let state = state(&settings, System.now()).await?;
+    let state = state(&settings, Arc::new(System), Arc::clone(&metrics), &tasks).await?;
     let pipeline = pipeline(&settings, &tasks).await?;
     let (server, callers, snapshot) = settings.open(&metrics).await?;
     say(&banner);
@@ -181,21 +183,37 @@ async fn until_signal(
 }
 
 /// The state, where the configuration says that it is kept; in memory where it says nothing.
-pub async fn state(settings: &Settings, now: UtcDateTime) -> anyhow::Result<Arc<dyn State>> {
-    let path = match &settings.store {
-        None => return Ok(Arc::new(Memory::default())),
-        Some(Store::Redis { url, prefix, wait_replicas }) => {
-            let opened = Replicated::open(url, prefix, *wait_replicas, now).await;
-            return Ok(Arc::new(opened.map_err(anyhow::Error::msg)?));
+pub async fn state(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    tasks: &TaskTracker,
+) -> anyhow::Result<Arc<dyn State>> {
+    let expected = settings.applications.iter().map(|one| (one.name.clone(), one.expected.clone()));
+    let expected: BTreeMap<_, _> = expected.collect();
+    let least = move |name: &str, at| expected.get(name).map_or(at, |expected| least_end(expected, at));
+    match &settings.store {
+        None => Ok(Arc::new(Memory::default())),
+        Some(Store::Embedded { path }) => {
+            let opened = Embedded::open(path, clock.now(), least);
+            Ok(Arc::new(opened.with_context(|| format!("store.path, {}", path.display()))?))
         }
-        Some(Store::Embedded { path }) => path,
-    };
-    let least = |name: &str, at| {
-        let application = settings.applications.iter().find(|application| application.name == name);
-        application.map_or(at, |application| least_end(&application.expected, at))
-    };
-    let opened = Embedded::open(path, now, least);
-    Ok(Arc::new(opened.with_context(|| format!("store.path, {}", path.display()))?))
+        Some(Store::Redis { url, prefix, wait_replicas }) => {
+            let opened = Replicated::open((url, prefix), *wait_replicas, clock.now(), Box::new(least)).await;
+            let opened = Arc::new(opened.map_err(anyhow::Error::msg)?);
+            tasks.spawn(hear_revocations(Arc::clone(&opened), clock, metrics));
+            Ok(opened)
+        }
+    }
+}
+
+/// Hears what is revoked, for ever, also after a bug.
+async fn hear_revocations(store: Arc<Replicated>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) {
+    loop {
+        let following = store.follow(&*clock, |unheard| metrics.revocations_unheard(unheard));
+        drop(AssertUnwindSafe(following).catch_unwind().await);
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// The pipeline: with what replicas share, where the store is one that they do.
@@ -251,14 +269,14 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let (health_reporter, health) = tonic_health::server::health_reporter();
-    health_reporter.set_serving::<TokenAuthorityServer<Service>>().await;
-    health_reporter.set_serving::<SourcesServer<SourcesService>>().await;
+    announce(&health_reporter, false).await;
     let Listeners { grpc: listener, admin } = listeners;
-    let (serving, ready) = tokio::sync::watch::channel(true);
+    let (serving, ready) = tokio::sync::watch::channel(false);
     let pages = admin::pages(authority.metrics(), ready);
     let sources = SourcesServer::new(SourcesService::new(Arc::clone(&authority)));
     let sources = sources.max_decoding_message_size(limits::REQUEST_BYTES);
-    let service = TokenAuthorityServer::new(Service::new(authority)).max_decoding_message_size(limits::REQUEST_BYTES);
+    let service = TokenAuthorityServer::new(Service::new(Arc::clone(&authority)))
+        .max_decoding_message_size(limits::REQUEST_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -283,11 +301,18 @@ pub async fn serve(
         .add_service(InterceptedService::new(service, gate));
     let (drain, drained) = tokio::sync::oneshot::channel::<()>();
     let stop = async move {
-        stop.await;
+        let loaded = async {
+            authority.revoked().loaded().await;
+            announce(&health_reporter, true).await;
+            serving.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = stop => {}
+            () = loaded => {}
+        }
         tracing::info!("Stopping: what is under way comes to its end");
-        health_reporter.set_not_serving::<TokenAuthorityServer<Service>>().await;
-        health_reporter.set_not_serving::<SourcesServer<SourcesService>>().await;
-        health_reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        announce(&health_reporter, false).await;
         drop((drain, serving.send(false)));
     };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -299,6 +324,15 @@ pub async fn serve(
             tracing::warn!("Stopped with requests still under way");
             Ok(())
         }
+    }
+}
+
+/// Says to probes whether requests are taken.
+async fn announce(health: &HealthReporter, serving: bool) {
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    let names = [TokenAuthorityServer::<Service>::NAME, SourcesServer::<SourcesService>::NAME, ""];
+    for name in names {
+        health.set_service_status(name, status).await;
     }
 }
 

@@ -75,10 +75,11 @@ impl Embedded {
         room: usize,
     ) -> Result<Self, Unusable> {
         make(path)?;
-        let file = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Unusable::Open,
-            error => Unusable::Broken(error.into()),
-        })?;
+        let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+        if matches!(opened, Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch)) {
+            return Err(Unusable::Open);
+        }
+        let file = opened.map_err(|error| Unusable::Broken(error.into()))?;
         if schema(&file).map_err(Unusable::Broken)?.is_some_and(|written| written > SCHEMA) {
             return Err(Unusable::Newer);
         }
@@ -147,7 +148,7 @@ impl Revoking for Embedded {
         self.writer.write(Task::Revoke { revoked, now: now.unix_timestamp() }).await.map(drop)
     }
 
-    async fn restore(&self, name: Name) -> Result<bool, Away> {
+    async fn restore(&self, name: Name, _now: UtcDateTime) -> Result<bool, Away> {
         self.writer.write(Task::Restore { name }).await
     }
 }

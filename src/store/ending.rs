@@ -29,6 +29,11 @@ impl<V: Ends> Ending<V> {
         self.entries.get(name)
     }
 
+    /// In no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&super::Name, &V)> {
+        self.entries.iter()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

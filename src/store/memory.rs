@@ -104,7 +104,7 @@ impl Revoking for Memory {
         Ok(())
     }
 
-    async fn restore(&self, name: Name) -> Result<bool, Away> {
+    async fn restore(&self, name: Name, _now: UtcDateTime) -> Result<bool, Away> {
         Ok(self.revoked.remove(&name))
     }
 }

@@ -9,6 +9,7 @@ mod memory;
 mod redis;
 mod replicated;
 mod revocations;
+mod shared_revocations;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -22,6 +23,7 @@ pub use self::memory::Memory;
 pub use self::redis::{Heard, SharedRedis};
 pub use self::replicated::Replicated;
 pub use self::revocations::{FOREVER, Mark, Revocations, Revoked};
+pub use self::shared_revocations::Least;
 use crate::identity::Subject;
 
 /// The store cannot be reached, or has no room.
@@ -94,11 +96,6 @@ pub trait OneTime: Send + Sync {
 /// What is refused from now on.
 #[async_trait]
 pub trait Revoking: Send + Sync {
-    /// Whether revocations are kept here at all.
-    fn keeps_revocations(&self) -> bool {
-        true
-    }
-
     /// The copy in memory that requests are judged by.
     fn revoked(&self) -> &Revocations;
 
@@ -106,7 +103,7 @@ pub trait Revoking: Send + Sync {
     async fn revoke(&self, revoked: Vec<Revoked>, now: UtcDateTime) -> Result<(), Away>;
 
     /// Lifts a mark: durable, and in the copy, before it returns. Whether there was one.
-    async fn restore(&self, name: Name) -> Result<bool, Away>;
+    async fn restore(&self, name: Name, now: UtcDateTime) -> Result<bool, Away>;
 }
 
 /// The first whole second, since 1970, at which the instant has come.

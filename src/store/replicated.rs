@@ -1,16 +1,18 @@
-//! State of several servers, in Redis: used one-time tokens and the facts of the ratchet. Revocations are not kept here.
+//! State of several servers, in Redis: used one-time tokens and the facts of the ratchet. Revocations are in
+//! `shared_revocations.rs`.
 //!
-//! Redis loses what it was told last when its primary fails: a use waits for `wait_replicas` of them. A Redis that comes
+//! Redis loses what it was told last when its primary fails: what must not be lost waits for `wait_replicas` of them. A Redis that comes
 //! back empty cannot say which tokens were used before. It is known by a record of when it was first seen, and tokens
 //! that were issued until then are not judged.
 
 use std::fmt;
 
 use async_trait::async_trait;
-use redis::Pipeline;
+use redis::{Cmd, Pipeline};
 use time::UtcDateTime;
 
-use super::{Away, FactKey, Facts, Memory, Name, OneTime, Revocations, Revoked, Revoking, SharedRedis, Use};
+use super::shared_revocations::Ear;
+use super::{Away, FactKey, Facts, Least, Memory, Name, OneTime, Revocations, Revoked, Revoking, SharedRedis, Use};
 use crate::secret::Secret;
 
 /// How long replicas may take to acknowledge, in milliseconds: less than a command may take.
@@ -18,11 +20,11 @@ const ACKNOWLEDGE_MS: u64 = 500;
 
 /// The Redis, as this server sees it.
 pub struct Replicated {
-    redis: SharedRedis,
+    pub(super) redis: SharedRedis,
+    pub(super) ear: Ear,
     wait_replicas: u32,
     /// Facts that were seen here: they do not change, and need not be asked for again.
     seen: Memory,
-    revoked: Revocations,
 }
 
 impl fmt::Debug for Replicated {
@@ -49,16 +51,29 @@ impl Replicated {
     /// # Errors
     ///
     /// Where the address is none.
-    pub async fn open(url: &Secret, prefix: &str, wait_replicas: u32, now: UtcDateTime) -> Result<Self, String> {
+    pub async fn open(
+        (url, prefix): (&Secret, &str),
+        wait_replicas: u32,
+        now: UtcDateTime,
+        least: Least,
+    ) -> Result<Self, String> {
         let redis = SharedRedis::open(url, prefix).await?;
-        let opened = Self { redis, wait_replicas, seen: Memory::default(), revoked: Revocations::default() };
+        let opened = Self { redis, wait_replicas, seen: Memory::default(), ear: Ear::new(least) };
         let mut commands = redis::pipe();
         commands.cmd("SET").arg(opened.first_seen()).arg(now.unix_timestamp()).arg("NX").ignore();
         opened.run::<()>(&commands).await.unwrap_or_default();
         Ok(opened)
     }
 
-    async fn run<T: redis::FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Away> {
+    /// What a command answers, once as many replicas have it as have to.
+    pub(super) async fn durably<T: redis::FromRedisValue>(&self, command: Cmd) -> Result<T, Away> {
+        let mut commands = redis::pipe();
+        commands.add_command(command).cmd("WAIT").arg(self.wait_replicas).arg(ACKNOWLEDGE_MS);
+        let (answer, replicas): (T, u32) = self.run(&commands).await?;
+        if self.wait_replicas <= replicas { Ok(answer) } else { Err(Away) }
+    }
+
+    pub(super) async fn run<T: redis::FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Away> {
         commands.query_async(&mut self.redis.connection()).await.map_err(|_may_quote_a_key| Away)
     }
 
@@ -122,19 +137,15 @@ impl Facts for Replicated {
 
 #[async_trait]
 impl Revoking for Replicated {
-    fn keeps_revocations(&self) -> bool {
-        false
-    }
-
     fn revoked(&self) -> &Revocations {
-        &self.revoked
+        &self.ear.revoked
     }
 
-    async fn revoke(&self, _revoked: Vec<Revoked>, _now: UtcDateTime) -> Result<(), Away> {
-        Err(Away)
+    async fn revoke(&self, revoked: Vec<Revoked>, now: UtcDateTime) -> Result<(), Away> {
+        self.tell_revoked(&revoked, now.unix_timestamp()).await
     }
 
-    async fn restore(&self, _name: Name) -> Result<bool, Away> {
-        Err(Away)
+    async fn restore(&self, name: Name, now: UtcDateTime) -> Result<bool, Away> {
+        self.tell_restored(name, now.unix_timestamp()).await
     }
 }

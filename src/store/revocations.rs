@@ -2,10 +2,12 @@
 //! 256th of the requests, and those for some hundred nanoseconds. It keeps digests and dates; what they are of is
 //! `revocation.rs`, and that they survive is the store's business.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use time::UtcDateTime;
+use tokio::sync::watch;
 
 use super::ending::{Ending, Ends};
 use super::{Away, Name};
@@ -50,17 +52,55 @@ pub struct Revoked {
 /// The copy in memory.
 #[derive(Debug)]
 pub struct Revocations {
-    shards: [RwLock<Ending<Mark>>; 256],
+    shards: Box<[RwLock<Ending<Mark>>; 256]>,
     many: AtomicUsize,
+    loaded: watch::Sender<bool>,
 }
 
 impl Default for Revocations {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| RwLock::default()), many: AtomicUsize::new(0) }
+        Self {
+            shards: Box::new(std::array::from_fn(|_| RwLock::default())),
+            many: AtomicUsize::new(0),
+            loaded: watch::Sender::new(true),
+        }
     }
 }
 
 impl Revocations {
+    /// An empty copy of something that is not there yet.
+    #[must_use]
+    pub fn not_loaded() -> Self {
+        Self { loaded: watch::Sender::new(false), ..Self::default() }
+    }
+
+    /// Whether everything that was revoked before the start is in it: nothing can be judged before.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        *self.loaded.borrow()
+    }
+
+    /// Returns when it is loaded.
+    pub async fn loaded(&self) {
+        // It cannot fail: the sender is here.
+        self.loaded.subscribe().wait_for(|loaded| *loaded).await.map(drop).unwrap_or_default();
+    }
+
+    pub(super) fn set_loaded(&self) {
+        self.loaded.send_if_modified(|loaded| !std::mem::replace(loaded, true));
+    }
+
+    /// What is in force and not among these. Whose they are is not known here.
+    pub(super) fn missing(&self, among: &BTreeSet<Name>, now: i64) -> Vec<Revoked> {
+        let mut missing = Vec::new();
+        for shard in self.shards.iter() {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            let lost = shard.iter().filter(|(name, mark)| now < mark.until && !among.contains(*name));
+            missing.extend(lost.map(|(name, mark)| Revoked { name: *name, application: String::new(), mark: *mark }));
+        }
+        missing
+    }
+
     /// The mark of a name that counts now. `name` is made only where anything is revoked at all.
     pub fn mark(&self, name: impl FnOnce() -> Name, now: UtcDateTime) -> Option<Mark> {
         if self.many.load(Ordering::Acquire) == 0 {
@@ -111,7 +151,7 @@ impl Revocations {
 
     /// Drops what has ended.
     pub(super) fn sweep(&self, now: i64) {
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
             let before = shard.len();
             shard.sweep(now);

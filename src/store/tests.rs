@@ -6,6 +6,7 @@ use countersign_test_services::{Redis, until};
 use tempfile::TempDir;
 
 use super::*;
+use crate::clock::Fixed;
 use crate::identity::SubjectKind;
 use crate::secret::Secret;
 
@@ -44,13 +45,26 @@ type House = Box<dyn std::any::Any>;
 /// Each kind of store that keeps everything, and a real Redis.
 async fn all() -> Vec<(Arc<dyn State>, House)> {
     let redis = Redis::start();
-    let replicated: Arc<dyn State> = Arc::new(replicated(&redis, 0, 0).await);
+    let replicated: Arc<dyn State> = replicated(&redis, 0, 0).await;
+    replicated.revoked().loaded().await;
     let own = stores(100).into_iter().map(|(store, folder)| (store, Box::new(folder) as House));
     own.chain([(replicated, Box::new(redis) as House)]).collect()
 }
 
-async fn replicated(redis: &Redis, wait_replicas: u32, now: i64) -> Replicated {
-    Replicated::open(&Secret::new(redis.url().into_bytes()), "test", wait_replicas, at(now)).await.unwrap()
+/// A server's view of the Redis, which begins to listen at once. Its tokens live as long as that.
+async fn with_tokens_of(redis: &Redis, wait_replicas: u32, now: i64, longest: i64) -> Arc<Replicated> {
+    let url = Secret::new(redis.url().into_bytes());
+    let least = Box::new(move |_: &str, at: i64| at + longest);
+    let store = Arc::new(Replicated::open((&url, "test"), wait_replicas, at(now), least).await.unwrap());
+    let following = Arc::clone(&store);
+    let clock = Fixed::at(at(now));
+    #[expect(clippy::disallowed_methods, reason = "it ends with the runtime of the test")]
+    tokio::spawn(async move { following.follow(&clock, drop).await });
+    store
+}
+
+async fn replicated(redis: &Redis, wait_replicas: u32, now: i64) -> Arc<Replicated> {
+    with_tokens_of(redis, wait_replicas, now, 0).await
 }
 
 /// Each kind of store that bounds itself, with room for that many entries, and what it lives in.
@@ -60,7 +74,7 @@ fn stores(room: usize) -> Vec<(Arc<dyn State>, Option<TempDir>)> {
     vec![(Arc::new(Memory::with_room(room)), None), (embedded, Some(folder))]
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_jwt_of_a_subject_stands() {
     for (store, _house) in all().await {
         let (ada, bob) = (subject("ada"), subject("bob"));
@@ -73,7 +87,7 @@ async fn the_first_jwt_of_a_subject_stands() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_used_by_one_of_many_and_remembered_until_its_end() {
     for (store, _house) in all().await {
         let token = used("token", 100);
@@ -93,17 +107,17 @@ async fn a_token_is_used_by_one_of_many_and_remembered_until_its_end() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_holds_when_it_is_answered_and_until_its_end() {
-    for (store, _folder) in stores(100) {
+    for (store, _house) in all().await {
         store.revoke(vec![revoked("a", 10, 100), revoked("b", 10, FOREVER)], at(10)).await.unwrap();
         assert_eq!(end(&*store, "a", 99), Some(100));
         assert_eq!(end(&*store, "a", 100), None);
         assert_eq!(end(&*store, "b", 1_000_000), Some(FOREVER));
         store.revoke(vec![revoked("a", 20, 50)], at(20)).await.unwrap();
         assert_eq!(end(&*store, "a", 99), Some(100), "never shorter");
-        assert_eq!(store.restore(name(&["b"])).await, Ok(true));
-        assert_eq!(store.restore(name(&["b"])).await, Ok(false));
+        assert_eq!(store.restore(name(&["b"]), at(30)).await, Ok(true));
+        assert_eq!(store.restore(name(&["b"]), at(30)).await, Ok(false));
         assert_eq!(end(&*store, "b", 20), None);
     }
 }
@@ -134,7 +148,7 @@ async fn a_file_that_is_opened_again_has_everything() {
     assert_eq!(store.use_up(used("token", 100), at(2)).await, Ok(true));
     let three = vec![revoked("a", 3, 100), revoked("b", 3, FOREVER), revoked("c", 3, FOREVER)];
     store.revoke(three, at(3)).await.unwrap();
-    store.restore(name(&["c"])).await.unwrap();
+    store.restore(name(&["c"]), at(30)).await.unwrap();
     drop(store);
 
     let store = open(&folder, 100, 99, 0);
@@ -252,10 +266,17 @@ async fn a_use_that_too_few_replicas_have_is_not_answered_for() {
     let store = replicated(&primary, 1, 0).await;
     assert_eq!(store.use_up(used("before", 100), at(2)).await, Err(Away));
     let replica = Redis::with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]);
-    until("a replica", || replica.run(&["ROLE"]).contains("connected"));
-    assert_eq!(store.use_up(used("token", 100), at(2)).await, Ok(true));
-    assert!(replica.run(&["KEYS", "test:used:*"]).contains(&hex::encode(used("token", 100).token)));
-    assert_eq!(store.use_up(used("token", 100), at(2)).await, Ok(false));
+    until("a replica", || primary.run(&["INFO", "replication"]).contains("state=online"));
+    // The first acknowledgement of a new replica may take its time.
+    let mut tries = 0..100;
+    let token = loop {
+        let token = used(&tries.next().expect("a replica acknowledges").to_string(), 100);
+        if store.use_up(token, at(2)).await == Ok(true) {
+            break token;
+        }
+    };
+    assert!(replica.run(&["KEYS", "test:used:*"]).contains(&hex::encode(token.token)));
+    assert_eq!(store.use_up(token, at(2)).await, Ok(false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -279,4 +300,77 @@ async fn a_redis_that_is_away_is_away_and_comes_back_by_itself() {
     // What was seen here holds here, whatever becomes of the store.
     redis.kill();
     assert_eq!(store.first_jwt(fact(&ada, "")).await, Ok(Some(at(3))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_changed_is_told_what_it_lost_and_not_what_was_restored() {
+    let redis = Redis::with(&["--enable-debug-command", "yes"]);
+    let (one, two) = (replicated(&redis, 0, 0).await, replicated(&redis, 0, 0).await);
+    two.revoked().loaded().await;
+    one.revoked().loaded().await;
+    one.revoke(vec![revoked("kept", 1, 1_000), revoked("restored", 1, FOREVER)], at(1)).await.unwrap();
+    until("the news", || end(&*two, "restored", 1).is_some());
+    assert_eq!(one.restore(name(&["restored"]), at(1)).await, Ok(true));
+    // As after a failover to a replica that had not heard of it, while the other server was cut off.
+    two.revoked().add(name(&["restored"]), Mark { at: 1, until: FOREVER }, 1);
+    two.revoked().add(name(&["lost"]), Mark { at: 1, until: 2_000 }, 1);
+    redis.run(&["DEBUG", "CHANGE-REPL-ID"]);
+    until("the lost one", || end(&*one, "lost", 1).is_some());
+    until("the restored one", || end(&*two, "restored", 1).is_none());
+    assert_eq!(end(&*one, "restored", 1), None);
+    assert_eq!((end(&*one, "kept", 1), end(&*one, "lost", 1)), (Some(1_000), Some(2_000)));
+    // Emptied, with its name: the same.
+    redis.run(&["FLUSHALL"]);
+    until("everything that is in force", || redis.run(&["HLEN", "test:revoked"]) == "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_ended_leaves_the_redis_and_what_lives_longer_by_now_stays() {
+    let redis = Redis::start();
+    let store = replicated(&redis, 0, 0).await;
+    let many = (0..150).map(|index| revoked(&index.to_string(), 1, 10)).collect();
+    store.revoke(many, at(1)).await.unwrap();
+    assert_eq!(redis.run(&["HLEN", "test:revoked"]), "150");
+    // In its configuration tokens live longer, and it tells the others.
+    let longer = with_tokens_of(&redis, 0, 5, 500).await;
+    longer.revoked().loaded().await;
+    assert_eq!(end(&*longer, "149", 500), Some(501));
+    until("the longer end", || end(&*store, "149", 500) == Some(501));
+    store.revoke(vec![revoked("later", 20, 2_000)], at(20)).await.unwrap();
+    assert_eq!(redis.run(&["HLEN", "test:revoked"]), "151");
+    store.revoke(vec![revoked("later", 600, 2_000)], at(600)).await.unwrap();
+    for key in ["HLEN test:revoked", "ZCARD test:revoked-changes", "ZCARD test:revoked-ends"] {
+        let words: Vec<&str> = key.split(' ').collect();
+        assert_eq!(redis.run(&words), "1", "{key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_that_too_few_replicas_have_is_not_answered_for() {
+    let primary = Redis::start();
+    let store = replicated(&primary, 1, 0).await;
+    store.revoked().loaded().await;
+    assert_eq!(store.revoke(vec![revoked("a", 1, 100)], at(1)).await, Err(Away));
+    let replica = Redis::with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]);
+    until("a replica", || primary.run(&["INFO", "replication"]).contains("state=online"));
+    let mut tries = 0;
+    while store.revoke(vec![revoked("a", 1, 100)], at(1)).await.is_err() {
+        tries += 1;
+        assert!(tries < 100, "nobody acknowledges");
+    }
+    assert_eq!(replica.run(&["HLEN", "test:revoked"]), "1");
+    assert_eq!(end(&*store, "a", 1), Some(100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_in_the_redis_revokes_nothing() {
+    let redis = Redis::start();
+    redis.run(&["HSET", "test:revoked", "short", "1 2 demo", &"x".repeat(32), "nonsense"]);
+    redis.run(&["ZADD", "test:revoked-changes", "1", "short", "2", &"x".repeat(32), "3", "nothing"]);
+    redis.run(&["SET", "test:revoked-number", "3"]);
+    let store = replicated(&redis, 0, 0).await;
+    store.revoked().loaded().await;
+    assert!(store.revoked().is_empty());
+    store.revoke(vec![revoked("a", 1, 100)], at(1)).await.unwrap();
+    assert_eq!(store.revoked().len(), 1);
 }

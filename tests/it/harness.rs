@@ -12,8 +12,12 @@ use countersign::grpc::proto::token_authority_client::TokenAuthorityClient;
 use countersign::grpc::proto::{self, Reason};
 use countersign::observe::Metrics;
 use countersign::pipeline::registry::{KINDS, Kind};
+use countersign::secret::Secret;
 use countersign::serve::{Listeners, pipeline, serve};
-use countersign::store::{Away, FactKey, Facts, Memory, Name, OneTime, Revocations, Revoked, Revoking, State, Use};
+use countersign::store::{
+    Away, FactKey, Facts, Memory, Name, OneTime, Replicated, Revocations, Revoked, Revoking, State, Use,
+};
+use countersign_test_services::Redis;
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -21,6 +25,8 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 pub const APP: &str = "acme/feedback";
@@ -101,6 +107,18 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// Keeps state in the Redis as a configured server does, beside others with the same name.
+    pub async fn on(self, redis: &Redis) -> Self {
+        let url = Secret::new(redis.url().into_bytes());
+        let before = UtcDateTime::from_unix_timestamp(self.now - 1).unwrap();
+        let opened = Replicated::open((&url, "test"), 0, before, Box::new(|_, at| at)).await.unwrap();
+        let (state, following) = (Arc::new(opened), Arc::new(Fixed::at(before)));
+        let store = Arc::clone(&state);
+        #[expect(clippy::disallowed_methods, reason = "the server of a test ends with its runtime")]
+        tokio::spawn(async move { store.follow(&*following, drop).await });
+        Self { state, ..self }
+    }
+
     /// Adds to the configuration.
     pub fn and(mut self, toml: &str) -> Self {
         self.config.push_str(toml);
@@ -175,17 +193,7 @@ impl Setup {
 
 /// A store that is away.
 #[derive(Default)]
-pub struct NoStore {
-    revoked: Revocations,
-    keeps_no_revocations: bool,
-}
-
-impl NoStore {
-    /// One that keeps no revocations even when it is not away.
-    pub fn without_revocations() -> Self {
-        Self { keeps_no_revocations: true, ..Self::default() }
-    }
-}
+pub struct NoStore(Revocations);
 
 #[tonic::async_trait]
 impl OneTime for NoStore {
@@ -200,19 +208,15 @@ impl OneTime for NoStore {
 
 #[tonic::async_trait]
 impl Revoking for NoStore {
-    fn keeps_revocations(&self) -> bool {
-        !self.keeps_no_revocations
-    }
-
     fn revoked(&self) -> &Revocations {
-        &self.revoked
+        &self.0
     }
 
     async fn revoke(&self, _revoked: Vec<Revoked>, _now: UtcDateTime) -> Result<(), Away> {
         Err(Away)
     }
 
-    async fn restore(&self, _name: Name) -> Result<bool, Away> {
+    async fn restore(&self, _name: Name, _now: UtcDateTime) -> Result<bool, Away> {
         Err(Away)
     }
 }
@@ -269,6 +273,14 @@ impl Running {
             proto::verify_response::Outcome::Refused(refused) => refused,
             proto::verify_response::Outcome::Accepted(accepted) => panic!("accepted: {accepted:?}"),
         }
+    }
+
+    /// Returns when health says SERVING.
+    pub async fn until_serving(&self) {
+        let mut health = HealthClient::new(self.channel.clone());
+        let mut changes = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+        let serving = async { while changes.message().await.unwrap().unwrap().status != 1 {} };
+        tokio::time::timeout(std::time::Duration::from_secs(60), serving).await.expect("it serves");
     }
 
     /// Why Verify refuses.

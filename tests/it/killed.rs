@@ -1,10 +1,12 @@
 //! A server that is killed at any point has everything that it answered for: the real binary, with its file.
 
 use std::fs;
+use std::time::Duration;
 
 use countersign::grpc::proto::revoke_request::Target;
 use countersign::grpc::proto::token_authority_client::TokenAuthorityClient;
 use countersign::grpc::proto::{self, Reason, verify_response};
+use countersign_test_services::Redis;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tempfile::TempDir;
 use tonic::transport::Channel;
@@ -17,6 +19,11 @@ use crate::revoking::user_id;
 const KILLED: usize = 20;
 /// What is under way when it is: revocations, and as many one-time tokens.
 const UNDER_WAY: usize = 40;
+
+/// How often another process is asked whether it has come so far, and what lies between: its log is not read, and may not
+/// get longer than a pipe.
+const TRIES: usize = 100;
+const PAUSE: Duration = Duration::from_millis(50);
 
 const CONFIGURATION: &str = r#"
 [server]
@@ -123,6 +130,63 @@ async fn a_killed_server_loses_nothing_that_it_answered_for() {
         }
     }
     assert!(seen >= KILLED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_of_a_redis_share_what_is_revoked_and_used_and_one_that_is_killed_loses_nothing() {
+    let redis = Redis::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = configured(&folder);
+    for (name, content) in [("url", redis.url()), ("pseudonym", "p".repeat(32))] {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let at = folder.path().display();
+    let store = format!("kind = \"redis\"\nurl = {{ file = \"{at}/url\" }}\nwait_replicas = 0\n");
+    let file = CONFIGURATION.split("[store]\n").nth(1).unwrap().split("[applications").next().unwrap();
+    let server = format!("insecure = true\npseudonym_secret = {{ file = \"{at}/pseudonym\" }}\n");
+    fs::write(&path, CONFIGURATION.replace(file, &store).replace("insecure = true\n", &server)).unwrap();
+
+    let one = Server::start(&["--config", &path]);
+    let two = Server::start(&["--config", &path]);
+    let (mut first, mut second) = (client(&one).await, client(&two).await);
+    let request = proto::SignRequest { application: "demo".to_owned(), ..sign_for(user("1")) };
+    // It is SERVING a moment after it listens; and a new Redis takes tokens from the next second on.
+    let mut tries = 0..TRIES;
+    let token = loop {
+        tries.next().expect("it takes tokens");
+        if let Ok(signed) = first.sign(request.clone()).await {
+            let token = signed.into_inner().token;
+            let judged = proto::VerifyRequest { application: "demo".to_owned(), ..verify_jwt(&token) };
+            if first.verify(judged).await.is_ok() {
+                break token;
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    first.revoke(demo(user_id("2"))).await.unwrap();
+    let hash = || verify_hash("2", user_hash("2", IV_SECRET));
+    assert_eq!(why(&mut first, hash()).await, Some(Reason::HashRevoked));
+    drop(one);
+    until_heard(&mut second, hash()).await;
+    assert_eq!(why(&mut second, verify_jwt(&token)).await, Some(Reason::TokenReplayed));
+    drop(two);
+    let three = Server::start(&["--config", &path]);
+    let mut third = client(&three).await;
+    until_heard(&mut third, hash()).await;
+    assert_eq!(why(&mut third, verify_jwt(&token)).await, Some(Reason::TokenReplayed));
+}
+
+/// Until it is refused as revoked: a server that has not heard of it yet answers with an error, or accepts.
+async fn until_heard(client: &mut TokenAuthorityClient<Channel>, request: proto::VerifyRequest) {
+    let request = proto::VerifyRequest { application: "demo".to_owned(), ..request };
+    for _ in 0..TRIES {
+        let answer = client.verify(request.clone()).await.map(tonic::Response::into_inner);
+        if let Ok(Some(verify_response::Outcome::Refused(refused))) = answer.map(|answer| answer.outcome) {
+            return assert_eq!(refused.reason(), Reason::HashRevoked);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    panic!("not heard");
 }
 
 #[test]

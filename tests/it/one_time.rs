@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use countersign::grpc::proto::{self, Reason};
-use countersign::secret::Secret;
-use countersign::store::{Embedded, Replicated, State};
+use countersign::store::{Embedded, State};
 use countersign_claim_source::Answer;
 use countersign_test_services::Redis;
 use futures::future::join_all;
@@ -126,23 +125,17 @@ async fn an_exchange_that_fails_uses_nothing() {
     assert_eq!(server.why(verify_jwt(&token)).await, Reason::TokenReplayed);
 }
 
-/// The same, on a Redis that was there before its tokens.
-async fn on(redis: &Redis) -> Setup {
-    let url = Secret::new(redis.url().into_bytes());
-    let before = UtcDateTime::from_unix_timestamp(NOW - 1).unwrap();
-    Setup { state: Arc::new(Replicated::open(&url, "test", 0, before).await.unwrap()), ..one_time() }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_tries_at_two_servers_of_a_redis_one_is_accepted() {
     let redis = Redis::start();
-    one_of_a_thousand(&[on(&redis).await.start().await, on(&redis).await.start().await]).await;
+    one_of_a_thousand(&[one_time().on(&redis).await.start().await, one_time().on(&redis).await.start().await]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_away_refuses_one_time_tokens_alone() {
     let mut redis = Redis::start();
-    let mut server = on(&redis).await.start().await;
+    let mut server = one_time().on(&redis).await.start().await;
+    server.until_serving().await;
     let first = token(json!({"userId": "1"}));
     server.accepted(verify_jwt(&first)).await;
     redis.kill();
@@ -173,6 +166,7 @@ async fn of_a_thousand_tries_at_two_servers_of_a_file_one_is_accepted() {
 }
 
 async fn one_of_a_thousand(servers: &[Running]) {
+    join_all(servers.iter().map(Running::until_serving)).await;
     let token = token(json!({}));
     let tries = (0..1_000).map(|index: usize| {
         let mut client = servers[index % 2].client.clone();

@@ -125,9 +125,9 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
         }
         Reason::Internal => sign_with_source("panic").await,
         Reason::NotImplemented => {
-            let mut server =
-                Setup { state: Arc::new(NoStore::without_revocations()), ..Setup::default() }.start().await;
-            reason(&revoke(&mut server, user_id("1")).await.unwrap_err())
+            let mut request = from_billing(sign_for(user("1")));
+            request.metadata_mut().insert("grpc-encoding", "unknown".parse().unwrap());
+            reason(&start().await.client.sign(request).await.unwrap_err())
         }
         Reason::CredentialMissing => {
             verify(proto::VerifyRequest { application: APP.to_owned(), ..Default::default() }).await

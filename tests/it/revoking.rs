@@ -5,6 +5,7 @@ use std::sync::Arc;
 use countersign::grpc::proto::revoke_request::Target;
 use countersign::grpc::proto::subject::Kind;
 use countersign::grpc::proto::{self, Reason};
+use countersign_test_services::{Redis, until};
 use serde_json::json;
 use tonic::{Code, Status};
 
@@ -300,10 +301,63 @@ async fn what_the_store_did_not_take_is_not_answered() {
     // What is not revoked does not need it.
     server.accepted(hash("1")).await;
     server.accepted(verify_jwt(token(json!({})))).await;
+}
 
-    let replica = Setup { state: Arc::new(NoStore::without_revocations()), ..Setup::default() };
-    let mut server = replica.start().await;
-    let not_yet = (Code::Unimplemented, "NOT_IMPLEMENTED".to_owned(), vec![]);
-    assert_eq!(error(&revoke(&mut server, user_id("1")).await.unwrap_err()), not_yet);
-    assert_eq!(error(&restore(&mut server, Kind::UserId("1".to_owned())).await.unwrap_err()), not_yet);
+/// What Verify says first that is not this, within a second.
+async fn within_a_second(server: &mut Running, request: proto::VerifyRequest, wanted: Option<Reason>) {
+    let began = tokio::time::Instant::now();
+    loop {
+        let reason = match server.verify(request.clone()).await.unwrap().outcome.unwrap() {
+            proto::verify_response::Outcome::Accepted(_) => None,
+            proto::verify_response::Outcome::Refused(refused) => Some(refused.reason()),
+        };
+        if reason == wanted {
+            return;
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(1), "still {reason:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_server_of_a_redis_revokes_the_others_refuse_within_a_second() {
+    let redis = Redis::start();
+    let mut one = Setup::default().on(&redis).await.start().await;
+    let mut two = Setup::default().on(&redis).await.start().await;
+    one.until_serving().await;
+    two.until_serving().await;
+    let jwt = verify_jwt(token(json!({})));
+    two.accepted(jwt.clone()).await;
+    revoke(&mut one, user_id("123456")).await.unwrap();
+    assert_eq!(one.why(hash("123456")).await, Reason::HashRevoked, "it holds when it is answered");
+    within_a_second(&mut two, hash("123456"), Some(Reason::HashRevoked)).await;
+    assert_eq!(two.why(jwt.clone()).await, Reason::TokenRevoked);
+    assert!(restore(&mut two, Kind::UserId("123456".to_owned())).await.unwrap());
+    two.accepted(hash("123456")).await;
+    within_a_second(&mut one, hash("123456"), None).await;
+    assert_eq!(one.why(jwt).await, Reason::TokenRevoked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_away_lifts_no_revocation_and_what_it_lost_is_told_again() {
+    let mut redis = Redis::start();
+    let mut one = Setup::default().on(&redis).await.start().await;
+    one.until_serving().await;
+    revoke(&mut one, user_id("123456")).await.unwrap();
+    redis.kill();
+    assert_eq!(one.why(hash("123456")).await, Reason::HashRevoked);
+    one.accepted(hash("1")).await;
+    let status = revoke(&mut one, user_id("2")).await.unwrap_err();
+    assert_eq!(error(&status), (Code::Unavailable, "STORE_UNAVAILABLE".to_owned(), vec![]));
+    // A server that starts now does not know what is revoked, and judges nothing.
+    let mut two = Setup::default().on(&redis).await.start().await;
+    let away = (Code::Unavailable, "STORE_UNAVAILABLE".to_owned(), vec![]);
+    assert_eq!(error(&two.verify(hash("123456")).await.unwrap_err()), away);
+    assert_eq!(error(&two.sign(sign_for(user("1"))).await.unwrap_err()), away);
+    assert_eq!(error(&two.exchange(of_hash("1")).await.unwrap_err()), away);
+    two.hash(hash_of("1")).await.unwrap();
+    // It comes back empty, and is told by who knows.
+    redis.restart();
+    until("a revocation", || redis.run(&["HLEN", "test:revoked"]) == "2");
+    two.until_serving().await;
+    within_a_second(&mut two, hash("123456"), Some(Reason::HashRevoked)).await;
 }
