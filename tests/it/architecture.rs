@@ -49,6 +49,7 @@ const FORBIDDEN: &[(&[&str], &[&str], &str)] = &[
             "mint.rs",
             "hearing.rs",
             "order.rs",
+            "revocation.rs",
             "pipeline",
             "store",
             "config",
