@@ -90,7 +90,8 @@ impl Authority {
         application.refuse_privileged(&assembled.identity).map_err(|_verdict| Refusal::Privileged)?;
         self.refuse_stillborn(application, &assembled.identity, now)?;
         admission::complete(application, format, &assembled.identity)?;
-        let token = mint::mint(application, format, key, &assembled.identity, &grant, None)?;
+        let minted = mint::mint(application, format, key, &assembled.identity, &grant, None);
+        let token = minted.map_err(|refusal| assembled.blame(application, refusal))?;
         let mut notices = assembled.notices;
         notable(&mut notices, key_notices(key.is_weak(), key.validity, now));
         notable(&mut notices, mint::notices(format, &assembled.identity));

@@ -20,6 +20,9 @@ use crate::token::times::numeric_date;
 /// The claim that names a token (RFC 7519 section 4.1.7).
 const JTI: &str = "jti";
 
+/// The field that is named where all claims together are too large.
+pub const ALL_CLAIMS: &str = "identity";
+
 /// What a new token says besides who it is about.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -126,12 +129,12 @@ pub fn mint(
     admission::conforms(application, format, &claims)?;
     let claims = Value::Object(claims).to_string();
     if claims.len() > limits::CLAIMS_BYTES {
-        return Err(Refusal::field("identity", format!("all claims: at most {} bytes as JSON", limits::CLAIMS_BYTES)));
+        return Err(Refusal::field(ALL_CLAIMS, format!("all claims: at most {} bytes as JSON", limits::CLAIMS_BYTES)));
     }
     let token = jwt::sign(key, &claims).ok_or(Refusal::Internal)?;
     if token.len() > limits::TOKEN_BYTES {
         // It could never be verified.
-        return Err(Refusal::field("identity", format!("the token: at most {} bytes", limits::TOKEN_BYTES)));
+        return Err(Refusal::field(ALL_CLAIMS, format!("the token: at most {} bytes", limits::TOKEN_BYTES)));
     }
     let token_id = match (jti, token.rsplit_once('.')) {
         (Some(jti), _) => jti,

@@ -34,6 +34,8 @@ use crate::application::Application;
 use crate::attributes::{Origin, Shape};
 use crate::expression::Expression;
 use crate::identity::{Field, Identity, SubjectKind};
+use crate::limits;
+use crate::mint;
 use crate::notice::{Notice, NoticeCode};
 use crate::observe::events;
 use crate::order::notable;
@@ -338,6 +340,24 @@ impl<'a> Work<'a> {
 }
 
 impl Assembled {
+    /// Whose fault it is that no token can hold all of these claims: a source's, where what the caller gave is no half of
+    /// what fits.
+    #[must_use]
+    pub fn blame(&self, application: &Application, refusal: Refusal) -> Refusal {
+        let too_large = matches!(&refusal, Refusal::Invalid(Reason::RequestInvalid, violations)
+            if violations.iter().all(|violation| violation.field == mint::ALL_CLAIMS));
+        let bytes = |of_caller: bool| -> usize {
+            let origins = self.origins.iter().filter(|origin| (origin.source == Origin::Caller.name()) == of_caller);
+            origins.filter_map(|origin| claims::value(&self.identity, &origin.claim)).map(|v| v.to_string().len()).sum()
+        };
+        if too_large && bytes(false) > 0 && bytes(true) < limits::CLAIMS_BYTES / 2 {
+            let why = "with what sources gave, all claims together are over the limit";
+            events::ClaimFailed { application: &application.name, claim: "", why }.emit();
+            return Refusal::SourceFailed(Reason::SourceMalformed);
+        }
+        refusal
+    }
+
     fn came(&mut self, claim: &str, source: &str, told: Option<&Told>) {
         self.origins.push(ClaimOrigin {
             claim: claim.to_owned(),

@@ -452,3 +452,14 @@ async fn companies_that_cannot_be_written_are_the_sources_and_left_out() {
     assert_eq!(claims(&signed.token).get("companies"), None);
     assert!(codes(&signed.notices).contains(&NoticeCode::ClaimOmitted));
 }
+
+#[tokio::test]
+async fn a_source_that_gives_more_than_a_token_holds_is_not_the_callers_fault() {
+    let text = "x".repeat(4_000);
+    let company = |id: &str| json!({"id": id, "name": text});
+    let companies = ["a", "b", "c", "d", "e"].map(company);
+    Script::new("too-much", say(found(json!({"companies": companies}))));
+    let setup = with(&[("too-much", "[\"companies\"]", REFUSE)], &[("companies", "[\"too-much\"]")]);
+    let refused = setup.start().await.sign(sign_for(user("1"))).await.unwrap_err();
+    assert_eq!(error(&refused), (Code::Unavailable, "SOURCE_MALFORMED".to_owned(), vec![]));
+}
