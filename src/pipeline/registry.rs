@@ -58,8 +58,15 @@ impl<K: SourceKind> Kind for Of<K> {
             Err(error) => {
                 // The path alone: the parser's own text quotes values.
                 let path = error.path().to_string();
-                let wrong = format!("is not what kind {} has", K::NAME);
-                check.problem(path.trim_matches('.'), wrong, known(&self.schema()));
+                let (path, schema) = (path.trim_matches('.'), self.schema());
+                let key = path.split(['.', '[']).next().unwrap_or_default();
+                let is_key = schema.get("properties").is_some_and(|keys| keys.get(key).is_some());
+                if is_key {
+                    let wrong = format!("has a value that kind {} does not know here", K::NAME);
+                    check.problem(path, wrong, "docs/sources.md leads to each key with its type");
+                } else {
+                    check.problem(path, format!("is not what kind {} has", K::NAME), known(&schema));
+                }
                 return None;
             }
         };
@@ -71,7 +78,7 @@ impl<K: SourceKind> Kind for Of<K> {
 fn known(schema: &Value) -> String {
     let keys = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|keys| keys.keys());
     let keys: Vec<&str> = keys.map(String::as_str).collect();
-    format!("known here: {}; docs/sources.md has each with its type", keys.join(", "))
+    format!("known here: {}; docs/sources.md leads to each with its type", keys.join(", "))
 }
 
 struct Ready<K: SourceKind>(K::Checked);

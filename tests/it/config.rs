@@ -282,6 +282,8 @@ fn attributes_have_a_place_and_a_source() {
     assert!(kinds[0].contains(listed), "an unknown kind's error lists the kinds: {kinds:?}");
     let typing_error = source.replace("claims = { y = 1 }", "claim = { y = 1 }");
     only(Setup::default().and(&typing_error), "sources.s.config.claim", "is not what kind static has");
+    let wrong_value = source.replace("claims = { y = 1 }", "claims = 5");
+    only(Setup::default().and(&wrong_value), "sources.s.config.claims", "does not know here");
     let known = lines(&Setup::default().and(&typing_error));
     assert!(known[0].contains("known here: claims, by_user_id, by_email, file"), "{known:?}");
 }

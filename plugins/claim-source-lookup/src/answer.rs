@@ -142,7 +142,7 @@ fn is(found: &Value, expected: &str, any_case: bool) -> bool {
         Value::String(text) if any_case => text.eq_ignore_ascii_case(expected),
         Value::String(text) => text == expected,
         Value::Number(number) => number.to_string() == expected,
-        Value::Array(items) => items.iter().all(|item| is(item, expected, any_case)),
+        Value::Array(items) => !items.is_empty() && items.iter().all(|item| is(item, expected, any_case)),
         Value::Null | Value::Bool(_) | Value::Object(_) => false,
     }
 }
@@ -157,6 +157,9 @@ mod tests {
     fn a_user_is_the_same_by_text() {
         for (found, expected, any_case, same) in [
             (json!("u1"), "u1", false, true),
+            (json!([]), "u1", false, false),
+            (json!([[]]), "u1", false, false),
+            (json!([["u1"], "u1"]), "u1", false, true),
             (json!("U1"), "u1", false, false),
             (json!("Ada@b.example"), "ada@B.example", true, true),
             (json!(7), "7", false, true),

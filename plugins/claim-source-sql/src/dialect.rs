@@ -55,6 +55,9 @@ pub(crate) enum NotBound {
     Type(Why),
 }
 
+/// Why a value that ends in a space is not bound where the database pads: it would be another user's.
+pub(crate) const PADDED: &str = "ends in a space, and the database ignores it";
+
 impl From<BoxDynError> for NotBound {
     fn from(_: BoxDynError) -> Self {
         Self::Value("is too long to be bound")

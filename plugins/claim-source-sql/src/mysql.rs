@@ -9,7 +9,7 @@ use sqlx::types::time::{Date, PrimitiveDateTime};
 use sqlx::{Arguments as _, ConnectOptions as _, Decode, MySql, Row as _, TypeInfo as _, ValueRef as _};
 
 use crate::cell::{self, Cell, no_json, undecodable};
-use crate::dialect::{Bound, Dialect, NotBound, Options, milliseconds};
+use crate::dialect::{Bound, Dialect, NotBound, Options, PADDED, milliseconds};
 
 impl Dialect for MySql {
     fn options(url: &str) -> Result<Options<Self>, sqlx::Error> {
@@ -36,6 +36,8 @@ impl Dialect for MySql {
 
     fn bind(arguments: &mut MySqlArguments, value: Bound, _: Option<&MySqlTypeInfo>) -> Result<(), NotBound> {
         match value {
+            // Nearly every collation pads with spaces, those that end in _bin among them.
+            Bound::Text(text) if text.ends_with(' ') => return Err(NotBound::Value(PADDED)),
             Bound::Text(text) => arguments.add(text)?,
             Bound::Integer(integer) => arguments.add(integer)?,
         }

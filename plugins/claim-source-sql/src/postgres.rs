@@ -10,7 +10,7 @@ use sqlx::{Arguments as _, ConnectOptions as _, Decode, Postgres, Row as _, Type
 
 use crate::binary;
 use crate::cell::{self, Cell, no_json, undecodable};
-use crate::dialect::{Bound, Dialect, NotBound, Options, integer, milliseconds};
+use crate::dialect::{Bound, Dialect, NotBound, Options, PADDED, integer, milliseconds};
 
 impl Dialect for Postgres {
     fn options(url: &str) -> Result<Options<Self>, sqlx::Error> {
@@ -109,6 +109,7 @@ fn encode(value: Bound, parameter: &PgTypeInfo) -> Result<Vec<u8>, NotBound> {
     let whole = || integer(&text).ok_or(NotBound::Value("is not an integer, and the database takes one"));
     let out_of_range = |_| NotBound::Value("is an integer that is out of range");
     match parameter.name() {
+        "CHAR" if text.ends_with(' ') => Err(NotBound::Value(PADDED)),
         _ if is_text(parameter) => Ok(text.into_bytes()),
         "INT2" => i16::try_from(whole()?).map(|value| value.to_be_bytes().to_vec()).map_err(out_of_range),
         "INT4" => i32::try_from(whole()?).map(|value| value.to_be_bytes().to_vec()).map_err(out_of_range),

@@ -88,6 +88,19 @@ async fn a_column_of_integers_is_asked_with_an_integer() {
 }
 
 #[tokio::test]
+async fn a_space_at_the_end_is_not_ignored() {
+    let server = MariaDb::start();
+    server.sql(
+        "use test; create table users (id varchar(50) collate utf8mb4_bin, plan text); \
+         insert into users values ('ada', 'Gold')",
+    );
+    let source = query(&server.url(), "select plan from users where id = ?", &PLAN).await;
+    assert_eq!(about(&source, "ada", &PLAN).await, found(&json!({"plan": "Gold"})));
+    let answer = about(&source, "ada ", &PLAN).await;
+    assert!(matches!(&answer, Answer::Unfit(name, _) if name == "user_id"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_query_that_writes_is_denied() {
     let server = MariaDb::start();
     server.sql(

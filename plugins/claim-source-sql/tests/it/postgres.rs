@@ -120,7 +120,7 @@ async fn the_server_says_what_a_placeholder_takes() {
     for (r#type, own, others, unfit) in [
         ("text", "o'b\"r", "7", vec![]),
         ("varchar(50)", "ü", "7", vec![]),
-        ("char(3)", "abc", "7", vec![]),
+        ("char(3)", "abc", "7", vec!["abc ", "7  "]),
         ("citext", "Ada", "7", vec![]),
         ("size", "large", "small", vec![]),
         ("int2", "7", "-8", vec!["", "007", "7up", "+7", " 7", "32768", "7.0", "o'brien"]),
