@@ -166,30 +166,34 @@ pub(super) struct Revoke {
 
 /// Accepts the hashes of a revoked user again
 #[derive(Debug, Args)]
-#[command(after_help = help::RESTORE, group(ArgGroup::new("subject").required(true)))]
+#[command(after_help = help::RESTORE)]
 pub(super) struct Restore {
-    /// The user id
-    #[arg(long, group = "subject")]
-    pub(super) user_id: Option<String>,
-    /// The e-mail address, as it was revoked
-    #[arg(long, group = "subject")]
-    pub(super) email: Option<String>,
+    #[command(flatten)]
+    pub(super) subject: Subject,
     #[command(flatten)]
     pub(super) client: Client,
 }
 
 /// Drops what claim sources are remembered to have said about a user, on every replica
 #[derive(Debug, Args)]
-#[command(after_help = help::INVALIDATE, group(ArgGroup::new("subject").required(true)))]
+#[command(after_help = help::INVALIDATE)]
 pub(super) struct Invalidate {
-    /// The user id
-    #[arg(long, group = "subject")]
-    pub(super) user_id: Option<String>,
-    /// The e-mail address, exactly as it is sent
-    #[arg(long, group = "subject")]
-    pub(super) email: Option<String>,
+    #[command(flatten)]
+    pub(super) subject: Subject,
     #[command(flatten)]
     pub(super) client: Client,
+}
+
+/// One user, by one identifier.
+#[derive(Debug, Args)]
+#[group(id = "one_subject", required = true, multiple = false)]
+pub(super) struct Subject {
+    /// The user id
+    #[arg(long)]
+    pub(super) user_id: Option<String>,
+    /// The e-mail address, exactly as it is sent
+    #[arg(long)]
+    pub(super) email: Option<String>,
 }
 
 /// Prints the completions for a shell

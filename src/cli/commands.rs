@@ -130,7 +130,7 @@ pub(super) fn revoke(args: &args::Revoke) -> Result<Answer, Trouble> {
 pub(super) fn restore(args: &args::Restore) -> Result<Answer, Trouble> {
     let request = proto::RestoreRequest {
         application: args.client.application.clone(),
-        subject: subject(args.user_id.as_ref(), args.email.as_ref()),
+        subject: subject(args.subject.user_id.as_ref(), args.subject.email.as_ref()),
     };
     run(async {
         let session = Session::open(&args.client.connection, &mut Input::default()).await?;
@@ -142,7 +142,7 @@ pub(super) fn restore(args: &args::Restore) -> Result<Answer, Trouble> {
 pub(super) fn invalidate(args: &args::Invalidate) -> Result<Answer, Trouble> {
     let request = proto::admin::InvalidateRequest {
         application: args.client.application.clone(),
-        subject: subject(args.user_id.as_ref(), args.email.as_ref()),
+        subject: subject(args.subject.user_id.as_ref(), args.subject.email.as_ref()),
     };
     run(async {
         let session = Session::open(&args.client.connection, &mut Input::default()).await?;
