@@ -463,3 +463,19 @@ async fn a_source_that_gives_more_than_a_token_holds_is_not_the_callers_fault() 
     let refused = setup.start().await.sign(sign_for(user("1"))).await.unwrap_err();
     assert_eq!(error(&refused), (Code::Unavailable, "SOURCE_MALFORMED".to_owned(), vec![]));
 }
+
+#[tokio::test]
+async fn retries_come_at_random_and_never_after_the_deadline() {
+    let script = Script::new("retries", say(Answer::unavailable("no")));
+    let rules = "on_error = \"omit\"\nretries = 10\nbreaker_failures = 1000000\ntimeout_ms = 60";
+    let mut server = with(&[("retries", "[\"plan\"]", rules)], &[("plan", "[\"retries\"]")]).start().await;
+    for id in 0..20 {
+        server.sign(sign_for(user(&id.to_string()))).await.unwrap();
+    }
+    let times = script.times();
+    assert!(times.len() > 20, "it was asked again: {times:?}");
+    assert!(times.iter().all(|time| !time.is_zero()), "nobody is asked who cannot answer in time: {times:?}");
+    // What is left after a pause: the pauses differ by more than any timer is rough.
+    let left: std::collections::BTreeSet<u128> = times.iter().map(|time| time.as_millis() / 4).collect();
+    assert!(left.len() > 4, "those that failed together do not return together: {times:?}");
+}

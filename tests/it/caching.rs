@@ -14,19 +14,9 @@ use tokio::sync::Semaphore;
 use tonic::Code;
 
 use crate::harness::*;
-use crate::scripted::{Act, SCRIPTED, Script, found, say};
+use crate::scripted::{Act, Script, found, say, with_plan as with};
 
 const SECRET: &str = "pseudonym-secret-of-the-tests-0123456789";
-
-/// A server whose `plan` comes from one script.
-fn with(script: &str, rules: &str) -> Setup {
-    let mut setup = Setup::default()
-        .replace("attributes.plan]\ntype = \"string\"", "attributes.plan]\ntype = \"string\"\nfrom = [\"s\"]")
-        .and(&format!("[sources.s]\nkind = \"scripted\"\nsets = [\"plan\"]\n{rules}\n"))
-        .and(&format!("config = {{ script = \"{script}\", template = \"{{user_id}}\" }}\n"));
-    setup.kinds.push(SCRIPTED);
-    setup
-}
 
 /// The same on a Redis that replicas share.
 fn sharing(redis: &str, script: &str, rules: &str) -> Setup {

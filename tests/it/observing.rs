@@ -10,16 +10,7 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use crate::harness::*;
-use crate::scripted::{SCRIPTED, Script, found, say};
-
-fn with(script: &str, rules: &str) -> Setup {
-    let mut setup = Setup::default()
-        .replace("attributes.plan]\ntype = \"string\"", "attributes.plan]\ntype = \"string\"\nfrom = [\"s\"]")
-        .and(&format!("[sources.s]\nkind = \"scripted\"\nsets = [\"plan\"]\n{rules}\n"))
-        .and(&format!("config = {{ script = \"{script}\", template = \"{{user_id}}\" }}\n"));
-    setup.kinds.push(SCRIPTED);
-    setup
-}
+use crate::scripted::{Script, found, say, with_plan as with};
 
 /// The status and the body of a page.
 fn get(address: SocketAddr, path: &str) -> (u16, String) {

@@ -11,6 +11,8 @@ use countersign_claim_source::{Answer, Ask, Check, ClaimSource, OpenError, Sourc
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::harness::Setup;
+
 /// What a source of a test does, by its name in `config.script`.
 static SCRIPTS: LazyLock<Mutex<BTreeMap<String, Arc<Script>>>> = LazyLock::new(Mutex::default);
 
@@ -66,6 +68,11 @@ impl Script {
         self.asked.lock().unwrap().last().cloned().expect("it was asked")
     }
 
+    /// How long the host would have waited for each answer.
+    pub fn times(&self) -> Vec<Duration> {
+        self.asked.lock().unwrap().iter().map(|ask| ask.time).collect()
+    }
+
     /// Waits until it has been asked that often.
     pub async fn asked(&self, times: usize) {
         let patience = Duration::from_secs(30);
@@ -89,6 +96,16 @@ pub fn found(claims: Value) -> Answer {
 
 pub fn say(answer: Answer) -> impl Fn(&Ask) -> Act + Send + Sync {
     move |_| Act::Say(answer.clone())
+}
+
+/// A server whose `plan` comes from one script, asked with the user id.
+pub fn with_plan(script: &str, rules: &str) -> Setup {
+    let mut setup = Setup::default()
+        .replace("attributes.plan]\ntype = \"string\"", "attributes.plan]\ntype = \"string\"\nfrom = [\"s\"]")
+        .and(&format!("[sources.s]\nkind = \"scripted\"\nsets = [\"plan\"]\n{rules}\n"))
+        .and(&format!("config = {{ script = \"{script}\", template = \"{{user_id}}\" }}\n"));
+    setup.kinds.push(SCRIPTED);
+    setup
 }
 
 struct Scripted;
