@@ -161,7 +161,7 @@ impl Deadline {
 /// The longest pause before a retry; the pause is random, so that those who failed together do not return together.
 const RETRY_PAUSE: Duration = Duration::from_millis(40);
 
-/// Timers that are set for the same instant go off in any order, about as far apart.
+/// Timers that are set for the same instant go off in any order, about as far apart at most.
 const TIMER_SLACK: Duration = Duration::from_millis(5);
 
 impl Source {
@@ -212,13 +212,15 @@ impl Source {
         let at = deadline.at();
         let place = timeout_at(at, self.places.acquire()).await;
         let _place = place.map_err(|_elapsed| Failure::Crowded)?.map_err(|_closed| Failure::Bug)?;
-        if at <= Instant::now() + TIMER_SLACK {
-            // What is sent now is given up before it can be answered.
-            return Err(Failure::Crowded);
-        }
+        let slack = TIMER_SLACK.min(self.rules.timeout / 10);
         let mut retries = self.rules.retries;
         loop {
             ask.time = at.saturating_duration_since(Instant::now());
+            if ask.time <= slack {
+                // What is sent now is given up before it can be answered.
+                let sent = retries < self.rules.retries;
+                return Err(if sent { Failure::TimedOut } else { Failure::Crowded });
+            }
             let answer = timeout_at(at, self.plugin.claims(&ask)).await.map_err(|_elapsed| Failure::TimedOut)?;
             let again = Instant::now() + RETRY_PAUSE.mul_f64(fastrand::f64());
             match answer {
@@ -227,7 +229,7 @@ impl Source {
                     sleep_until(again).await;
                 }
                 // A kind that keeps the deadline itself is as late as one that does not.
-                Answer::Unavailable(_) if at <= Instant::now() + TIMER_SLACK => return Err(Failure::TimedOut),
+                Answer::Unavailable(_) if at <= Instant::now() + slack => return Err(Failure::TimedOut),
                 Answer::Unavailable(why) => return Err(Failure::Unavailable(why)),
                 Answer::Found { mut claims, fresh_for } => {
                     // What a source does not say it sets, it cannot set.
