@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const PROTOS: [&str; 2] = ["countersign/v1/authority.proto", "countersign/admin/v1/sources.proto"];
+const PROTOS: [&str; 3] =
+    ["countersign/v1/authority.proto", "countersign/admin/v1/sources.proto", "countersign/admin/v1/migration.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -17,6 +17,7 @@ pub mod grpc;
 pub mod hearing;
 pub mod identity;
 pub mod json;
+pub mod ledger;
 pub mod limits;
 pub mod mint;
 pub mod notice;

@@ -8,7 +8,7 @@ use std::fmt;
 macro_rules! reasons {
     ($($variant:ident $name:literal $text:literal $remedy:literal)*) => {
         /// Why something was refused. Mirrors `countersign.v1.Reason`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
             $(#[doc = $text] $variant,)*
         }
