@@ -1,6 +1,7 @@
 //! State in one file, for one server: redb, which survives a crash at any point. Everything is written by one thread
 //! (`writer.rs`) and read from here.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::path::Path;
@@ -11,7 +12,9 @@ use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, T
 use time::UtcDateTime;
 
 use super::writer::{Task, Writer};
-use super::{Away, FactKey, Facts, Mark, Name, OneTime, Revocations, Revoked, Revoking, Use, second_after};
+use super::{
+    Away, Document, Documents, FactKey, Facts, Mark, Name, OneTime, Revocations, Revoked, Revoking, Use, second_after,
+};
 
 /// The version of what is in the file.
 const SCHEMA: u64 = 1;
@@ -29,6 +32,8 @@ pub(super) const FACTS: TableDefinition<'_, &Name, i128> = TableDefinition::new(
 pub(super) const USED: TableDefinition<'_, &Name, i64> = TableDefinition::new("used");
 /// Revocations: whose, since when, until when.
 pub(super) const REVOKED: TableDefinition<'_, &Name, (&str, i64, i64)> = TableDefinition::new("revoked");
+/// Documents, by kind and name: version and bytes.
+pub(super) const DOCUMENTS: TableDefinition<'_, (&str, &str), (u64, &[u8])> = TableDefinition::new("documents");
 /// What ends, by its end.
 pub(super) const ENDS: TableDefinition<'_, (i64, &Name), ()> = TableDefinition::new("ends");
 
@@ -153,6 +158,44 @@ impl Revoking for Embedded {
     }
 }
 
+#[async_trait]
+impl Documents for Embedded {
+    async fn documents(&self, kind: &str) -> Result<BTreeMap<String, Document>, Away> {
+        let kind = kind.to_owned();
+        self.read(move |file| {
+            let mut of_kind = BTreeMap::new();
+            for entry in file.begin_read()?.open_table(DOCUMENTS)?.range((kind.as_str(), "")..)? {
+                let (key, value) = entry?;
+                let ((of, name), (version, bytes)) = (key.value(), value.value());
+                if of != kind {
+                    break;
+                }
+                of_kind.insert(name.to_owned(), Document { version, bytes: bytes.to_vec() });
+            }
+            Ok(of_kind)
+        })
+        .await
+    }
+
+    async fn document(&self, kind: &str, name: &str) -> Result<Option<Document>, Away> {
+        let (kind, name) = (kind.to_owned(), name.to_owned());
+        self.read(move |file| {
+            let there = file.begin_read()?.open_table(DOCUMENTS)?.get((kind.as_str(), name.as_str()))?;
+            Ok(there.map(|there| Document { version: there.value().0, bytes: there.value().1.to_vec() }))
+        })
+        .await
+    }
+
+    async fn keep(&self, kind: &str, name: &str, known: u64, bytes: Vec<u8>) -> Result<bool, Away> {
+        let (kind, name) = (kind.to_owned(), name.to_owned());
+        self.writer.write(Task::Keep { kind, name, known, bytes }).await
+    }
+
+    async fn number(&self, kind: &str) -> Result<u64, Away> {
+        Ok(self.documents(kind).await?.values().map(|document| document.version).sum())
+    }
+}
+
 /// Makes an empty file where there is none: nobody but its owner reads it, from the first moment on.
 fn make(path: &Path) -> io::Result<()> {
     let (mut folder, mut file) = (DirBuilder::new(), OpenOptions::new());
@@ -184,7 +227,7 @@ fn prepare(file: &Database) -> Result<(), redb::Error> {
     let transaction = file.begin_write()?;
     transaction.open_table(META)?.insert("schema", SCHEMA)?;
     drop((transaction.open_table(FACTS)?, transaction.open_table(USED)?));
-    drop((transaction.open_table(REVOKED)?, transaction.open_table(ENDS)?));
+    drop((transaction.open_table(REVOKED)?, transaction.open_table(ENDS)?, transaction.open_table(DOCUMENTS)?));
     Ok(transaction.commit()?)
 }
 

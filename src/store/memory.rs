@@ -1,12 +1,16 @@
 //! State that ends with the process.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use time::UtcDateTime;
 
 use super::ending::{Ending, Ends};
-use super::{Away, FactKey, Facts, Name, OneTime, Revocations, Revoked, Revoking, Use, second_after};
+use super::{
+    Away, DOCUMENT_BYTES, Document, Documents, FactKey, Facts, Name, OneTime, Revocations, Revoked, Revoking, Use,
+    second_after,
+};
 
 /// Entries of each kind that are kept at most; about 100 bytes each.
 const ROOM: usize = 1_000_000;
@@ -18,6 +22,7 @@ pub struct Memory {
     first_jwt: Mutex<std::collections::HashMap<Name, UtcDateTime>>,
     used: Mutex<Ending<Used>>,
     revoked: Revocations,
+    documents: Mutex<BTreeMap<(String, String), Document>>,
     room: usize,
 }
 
@@ -41,7 +46,13 @@ impl Memory {
     /// Keeps at most that many entries of each kind.
     #[must_use]
     pub fn with_room(room: usize) -> Self {
-        Self { first_jwt: Mutex::default(), used: Mutex::default(), revoked: Revocations::default(), room }
+        Self {
+            first_jwt: Mutex::default(),
+            used: Mutex::default(),
+            revoked: Revocations::default(),
+            documents: Mutex::default(),
+            room,
+        }
     }
 }
 
@@ -106,6 +117,38 @@ impl Revoking for Memory {
 
     async fn restore(&self, name: Name, _now: UtcDateTime) -> Result<bool, Away> {
         Ok(self.revoked.remove(&name))
+    }
+}
+
+#[async_trait]
+impl Documents for Memory {
+    async fn documents(&self, kind: &str) -> Result<BTreeMap<String, Document>, Away> {
+        let documents = locked(&self.documents);
+        let of_kind = documents.iter().filter(|((of, _), _)| of == kind);
+        Ok(of_kind.map(|((_, name), document)| (name.clone(), document.clone())).collect())
+    }
+
+    async fn document(&self, kind: &str, name: &str) -> Result<Option<Document>, Away> {
+        Ok(locked(&self.documents).get(&(kind.to_owned(), name.to_owned())).cloned())
+    }
+
+    async fn keep(&self, kind: &str, name: &str, known: u64, bytes: Vec<u8>) -> Result<bool, Away> {
+        let mut documents = locked(&self.documents);
+        let key = (kind.to_owned(), name.to_owned());
+        let there = documents.get(&key);
+        let full = there.is_none() && documents.len() >= self.room;
+        if full || bytes.len() > DOCUMENT_BYTES {
+            return Err(Away);
+        }
+        if there.map_or(0, |there| there.version) != known {
+            return Ok(false);
+        }
+        documents.insert(key, Document { version: known + 1, bytes });
+        Ok(true)
+    }
+
+    async fn number(&self, kind: &str) -> Result<u64, Away> {
+        Ok(self.documents(kind).await?.values().map(|document| document.version).sum())
     }
 }
 

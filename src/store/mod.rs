@@ -3,12 +3,14 @@
 //! What must never be believed lost is durable before the answer. Nothing here decides: it says what is known, and the
 //! authority judges. Subjects and token ids are kept as digests.
 
+mod documents;
 mod embedded;
 mod ending;
 mod memory;
 mod redis;
 mod replicated;
 mod revocations;
+mod shared_documents;
 mod shared_revocations;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 use time::UtcDateTime;
 
+pub use self::documents::{DOCUMENT_BYTES, Document, Documents};
 pub use self::embedded::{Embedded, Unusable};
 pub use self::memory::Memory;
 pub use self::redis::{Heard, SharedRedis};
@@ -112,6 +115,6 @@ fn second_after(at: UtcDateTime) -> i64 {
 }
 
 /// All of it, in one place.
-pub trait State: Facts + OneTime + Revoking {}
+pub trait State: Facts + OneTime + Revoking + Documents {}
 
-impl<S: Facts + OneTime + Revoking> State for S {}
+impl<S: Facts + OneTime + Revoking + Documents> State for S {}

@@ -122,6 +122,25 @@ async fn a_revocation_holds_when_it_is_answered_and_until_its_end() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_changed_by_whoever_knows_its_version() {
+    for (store, _house) in all().await {
+        assert_eq!(store.document("kind", "a").await, Ok(None));
+        let first = store.number("kind").await.unwrap();
+        let tries = futures::future::join_all((0..10).map(|_| store.keep("kind", "a", 0, b"one two".to_vec()))).await;
+        assert_eq!(tries.iter().filter(|kept| **kept == Ok(true)).count(), 1);
+        assert_eq!(store.keep("kind", "a", 2, b"never".to_vec()).await, Ok(false));
+        assert_eq!(store.keep("kind", "a", 1, vec![0, 255, b' ']).await, Ok(true));
+        assert_eq!(store.keep("kin", "b", 0, b"of another kind".to_vec()).await, Ok(true));
+        let document = Document { version: 2, bytes: vec![0, 255, b' '] };
+        assert_eq!(store.document("kind", "a").await, Ok(Some(document.clone())));
+        assert_eq!(store.documents("kind").await, Ok([("a".to_owned(), document)].into()));
+        assert!(first < store.number("kind").await.unwrap());
+        assert_eq!(store.keep("kind", "large", 0, vec![0; DOCUMENT_BYTES]).await, Ok(true));
+        assert_eq!(store.keep("kind", "larger", 0, vec![0; DOCUMENT_BYTES + 1]).await, Err(Away));
+    }
+}
+
 #[tokio::test]
 async fn what_has_no_room_is_refused_and_what_has_ended_makes_room() {
     for (store, _folder) in stores(1) {

@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 use redb::{Database, ReadableTable as _, ReadableTableMetadata as _, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
-use super::embedded::{ENDS, FACTS, REVOKED, USED};
-use super::{Away, FOREVER, Mark, Name, Revocations, Revoked};
+use super::embedded::{DOCUMENTS, ENDS, FACTS, REVOKED, USED};
+use super::{Away, DOCUMENT_BYTES, FOREVER, Mark, Name, Revocations, Revoked};
 use crate::observe::events;
 
 /// Tasks that may wait; more wait to be let in.
@@ -30,6 +30,8 @@ pub(super) enum Task {
     Revoke { revoked: Vec<Revoked>, now: i64 },
     /// The end of a revocation.
     Restore { name: Name },
+    /// A document, in place of the version that is known.
+    Keep { kind: String, name: String, known: u64, bytes: Vec<u8> },
 }
 
 /// A task, and who waits for it.
@@ -141,6 +143,17 @@ impl Desk {
             Task::Restore { name } => {
                 return Ok(Ok(transaction.open_table(REVOKED)?.remove(name)?.is_some()));
             }
+            Task::Keep { kind, name, known, bytes } => {
+                if bytes.len() > DOCUMENT_BYTES {
+                    return Ok(Err(Away));
+                }
+                let (key, mut documents) = ((kind.as_str(), name.as_str()), transaction.open_table(DOCUMENTS)?);
+                let version = documents.get(key)?.map_or(0, |there| there.value().0);
+                if version != *known {
+                    return Ok(Ok(false));
+                }
+                documents.insert(key, (version + 1, bytes.as_slice()))?;
+            }
         }
         Ok(Ok(true))
     }
@@ -148,7 +161,7 @@ impl Desk {
     /// The same in memory.
     fn copy(&self, task: &Task) {
         match task {
-            Task::Fact { .. } | Task::Use { .. } => {}
+            Task::Fact { .. } | Task::Use { .. } | Task::Keep { .. } => {}
             Task::Revoke { revoked, now } => {
                 for Revoked { name, mark, .. } in revoked {
                     self.revoked.add(*name, *mark, *now);
@@ -166,7 +179,7 @@ impl Desk {
 impl Task {
     const fn now(&self) -> Option<i64> {
         match self {
-            Self::Fact { .. } | Self::Restore { .. } => None,
+            Self::Fact { .. } | Self::Restore { .. } | Self::Keep { .. } => None,
             Self::Use { now, .. } | Self::Revoke { now, .. } => Some(*now),
         }
     }
