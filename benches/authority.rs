@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
+use countersign::account::{Account, Books};
 use countersign::authority::Authority;
 use countersign::caller::Caller;
 use countersign::clock::Fixed;
@@ -15,6 +16,7 @@ use countersign::identity::{Company, Identity};
 use countersign::observe::Metrics;
 use countersign::order::{HashOrder, LegacyProof, SignOrder, VerifyOrder};
 use countersign::pipeline::registry::KINDS;
+use countersign::pseudonym::Pseudonyms;
 use countersign::serve::pipeline;
 use countersign::store::Memory;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -36,7 +38,8 @@ fn authority(runtime: &tokio::runtime::Runtime) -> Authority {
     let metrics = Arc::new(Metrics::default());
     let pipeline = runtime.block_on(pipeline(&settings, &TaskTracker::new())).unwrap();
     let (_, _, snapshot) = runtime.block_on(settings.open(&metrics)).unwrap();
-    Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()), pipeline, metrics)
+    let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
+    Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()), pipeline, books)
 }
 
 fn guide() -> Identity {
@@ -65,13 +68,13 @@ fn benchmark(criterion: &mut Criterion) {
     let application = dev::APPLICATION.to_owned();
 
     let order = SignOrder { application: application.clone(), identity: guide(), ..SignOrder::default() };
-    let token = runtime.block_on(authority.sign(&caller, &order)).unwrap().token.token;
+    let token = runtime.block_on(authority.sign(&mut Account::open("", &caller, ""), &order)).unwrap().token.token;
     let hash_order = HashOrder {
         application: application.clone(),
         identity: Identity { user_id: Some("123456".to_owned()), ..Identity::default() },
         ..HashOrder::default()
     };
-    let (_, hash) = authority.legacy_hash(&caller, &hash_order).unwrap().user.unwrap();
+    let (_, hash) = authority.legacy_hash(&mut Account::open("", &caller, ""), &hash_order).unwrap().user.unwrap();
     let verify_jwt =
         VerifyOrder { application: application.clone(), jwt: Some(token.clone()), ..VerifyOrder::default() };
     let proof = LegacyProof { user_hash: hash, ..LegacyProof::default() };
@@ -85,7 +88,9 @@ fn benchmark(criterion: &mut Criterion) {
     let claims = jsonwebtoken::decode::<Value>(&token, &decoding, &validation).unwrap().claims;
 
     let mut sign = criterion.benchmark_group("sign");
-    sign.bench_function("countersign", |b| b.iter(|| runtime.block_on(authority.sign(&caller, black_box(&order)))));
+    sign.bench_function("countersign", |b| {
+        b.iter(|| runtime.block_on(authority.sign(&mut Account::open("", &caller, ""), black_box(&order))))
+    });
     sign.bench_function("jsonwebtoken", |b| {
         b.iter(|| jsonwebtoken::encode(&Header::default(), black_box(&claims), &encoding));
     });
@@ -93,18 +98,20 @@ fn benchmark(criterion: &mut Criterion) {
 
     let mut verify = criterion.benchmark_group("verify");
     verify.bench_function("countersign jwt", |b| {
-        b.iter(|| runtime.block_on(authority.verify(&caller, black_box(&verify_jwt))));
+        b.iter(|| runtime.block_on(authority.verify(&mut Account::open("", &caller, ""), black_box(&verify_jwt))));
     });
     verify.bench_function("jsonwebtoken", |b| {
         b.iter(|| jsonwebtoken::decode::<Value>(black_box(&token), &decoding, &validation));
     });
     verify.bench_function("countersign hash", |b| {
-        b.iter(|| runtime.block_on(authority.verify(&caller, black_box(&verify_hash))));
+        b.iter(|| runtime.block_on(authority.verify(&mut Account::open("", &caller, ""), black_box(&verify_hash))));
     });
     verify.finish();
 
     let mut hash = criterion.benchmark_group("hash");
-    hash.bench_function("countersign", |b| b.iter(|| authority.legacy_hash(&caller, black_box(&hash_order))));
+    hash.bench_function("countersign", |b| {
+        b.iter(|| authority.legacy_hash(&mut Account::open("", &caller, ""), black_box(&hash_order)))
+    });
     hash.finish();
 }
 

@@ -9,6 +9,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use countersign::account::{Account, Books};
 use countersign::authority::Authority;
 use countersign::caller::Caller;
 use countersign::clock::Fixed;
@@ -17,6 +18,7 @@ use countersign::identity::Identity;
 use countersign::observe::Metrics;
 use countersign::order::SignOrder;
 use countersign::pipeline::registry::{KINDS, Kind, Of};
+use countersign::pseudonym::Pseudonyms;
 use countersign::serve::pipeline;
 use countersign::store::Memory;
 use countersign_claim_source::{Answer, Ask, Check, ClaimSource, OpenError, SourceKind};
@@ -100,7 +102,8 @@ fn authority(runtime: &tokio::runtime::Runtime, source: impl Fn(&str) -> Option<
     let metrics = Arc::new(Metrics::default());
     let pipeline = runtime.block_on(pipeline(&settings, &TaskTracker::new())).unwrap();
     let (_, _, snapshot) = runtime.block_on(settings.open(&metrics)).unwrap();
-    Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()), pipeline, metrics)
+    let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
+    Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()), pipeline, books)
 }
 
 fn order() -> SignOrder {
@@ -113,7 +116,7 @@ fn timed(runtime: &tokio::runtime::Runtime, authority: &Authority, caller: &Call
     let began = Instant::now();
     runtime.block_on(async {
         for _ in 0..ROUND {
-            black_box(authority.sign(caller, black_box(order)).await).unwrap();
+            black_box(authority.sign(&mut Account::open("", caller, ""), black_box(order)).await).unwrap();
         }
     });
     began.elapsed().as_secs_f64()
@@ -159,7 +162,7 @@ fn hanging(out: &mut impl std::io::Write) {
     });
     let one = || async {
         let began = Instant::now();
-        authority.sign(&caller, &order).await.unwrap();
+        authority.sign(&mut Account::open("", &caller, ""), &order).await.unwrap();
         began.elapsed().as_secs_f64() / BUDGET.as_secs_f64()
     };
     let (at_once, times) = HANGING;

@@ -241,7 +241,8 @@ impl Acceptance {
     #[must_use]
     pub fn hash_notices(&self, caller: &str, client: Option<&str>, now: UtcDateTime) -> Vec<Notice> {
         let until = self.hash_until_for(caller, client);
-        let mut notices = vec![Notice::until(NoticeCode::LegacyHashDeprecated, until)];
+        let deprecated = Notice::until(NoticeCode::LegacyHashDeprecated, until);
+        let mut notices = vec![Notice { since: self.jwt_from, ..deprecated }];
         let near = |from: &UtcDateTime| now < *from && *from <= now.saturating_add(BROWNOUT_NOTICE);
         if let Some(next) = self.brownouts.iter().map(|window| window.from).filter(near).min() {
             notices.push(Notice::until(NoticeCode::BrownoutAnnounced, Some(next)));

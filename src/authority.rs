@@ -9,23 +9,24 @@ use arc_swap::ArcSwap;
 use time::UtcDateTime;
 
 use crate::acceptance::{Credential, END_NOTICE, Fact};
+use crate::account::{Account, Books};
 use crate::admission;
 use crate::application::{Application, Snapshot, key_notices};
-use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::diagnose::{Case, diagnose};
 use crate::hearing::Hearing;
 use crate::identity::{Identity, Subject};
+use crate::ledger;
 use crate::mint::{self, Grant};
 use crate::notice::{Notice, NoticeCode};
 use crate::observe::{Metrics, events};
 use crate::order::{
-    Accepted, DiagnoseOrder, Diagnosis, ExchangeOrder, HashOrder, Hashed, InvalidateOrder, LegacyProof, Outcome, Proof,
-    Proven, RestoreOrder, RevokeOrder, SignOrder, Signed, VerifyOrder, notable,
+    Accepted, DiagnoseOrder, Diagnosis, ExchangeOrder, HashOrder, Hashed, LegacyProof, Outcome, Proof, Proven,
+    SignOrder, Signed, VerifyOrder, notable,
 };
 use crate::pipeline::{Base, Pipeline};
 use crate::refusal::{Reason, Refusal, Refused};
-use crate::revocation::{self, Target};
+use crate::revocation;
 use crate::split::split;
 use crate::store::{Revocations, State};
 use crate::token::legacy;
@@ -34,9 +35,9 @@ use crate::token::legacy;
 pub struct Authority {
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
-    store: Arc<dyn State>,
-    pipeline: Pipeline,
-    metrics: Arc<Metrics>,
+    pub(crate) store: Arc<dyn State>,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) books: Books,
 }
 
 impl fmt::Debug for Authority {
@@ -52,14 +53,14 @@ impl Authority {
         snapshot: Snapshot,
         store: Arc<dyn State>,
         pipeline: Pipeline,
-        metrics: Arc<Metrics>,
+        books: Books,
     ) -> Self {
-        Self { clock, snapshot: ArcSwap::from_pointee(snapshot), store, pipeline, metrics }
+        Self { clock, snapshot: ArcSwap::from_pointee(snapshot), store, pipeline, books }
     }
 
     /// What is counted.
     pub fn metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.metrics)
+        Arc::clone(&self.books.metrics)
     }
 
     /// The configuration and the instant of this moment, for those that only look.
@@ -67,17 +68,11 @@ impl Authority {
         (self.snapshot.load_full(), self.clock.now())
     }
 
-    /// Writes a decision down. The application's name is told only where it is one of the caller's own.
-    pub fn decided(&self, rpc: &'static str, caller: &Caller, name: &str, key: &str, reason: Option<Reason>) {
-        let snapshot = self.snapshot.load();
-        let application = snapshot.application_for(caller, name).map_or("", |application| application.name.as_str());
-        events::Decided { rpc, caller: &caller.name, application, key, reason }.emit(&self.metrics);
-    }
-
     /// Assembles a user's claims and signs them.
-    pub async fn sign(&self, caller: &Caller, order: &SignOrder) -> Result<Signed, Refusal> {
+    pub async fn sign(&self, account: &mut Account<'_>, order: &SignOrder) -> Result<Signed, Refusal> {
         let (snapshot, now) = self.present();
-        let application = snapshot.application_for(caller, &order.application)?;
+        let application = snapshot.application_for(account.caller, &order.application)?;
+        account.about(&order.client, order.identity.subjects());
         self.require_loaded()?;
         let (format, key) = application.signing_at(now, self.revoked())?;
         application.refuse_privileged(&order.identity).map_err(|_verdict| Refusal::Privileged)?;
@@ -92,6 +87,7 @@ impl Authority {
         admission::complete(application, format, &assembled.identity)?;
         let minted = mint::mint(application, format, key, &assembled.identity, &grant, None);
         let token = minted.map_err(|refusal| assembled.blame(application, refusal))?;
+        account.issued(ledger::Credential::Jwt, &key.id);
         let mut notices = assembled.notices;
         notable(&mut notices, key_notices(key.is_weak(), key.validity, now));
         notable(&mut notices, mint::notices(format, &assembled.identity));
@@ -99,17 +95,20 @@ impl Authority {
     }
 
     /// Judges a credential and says what it proves.
-    pub async fn verify(&self, caller: &Caller, order: &VerifyOrder) -> Result<Outcome<Accepted>, Refusal> {
+    pub async fn verify(&self, account: &mut Account<'_>, order: &VerifyOrder) -> Result<Outcome<Accepted>, Refusal> {
         let (snapshot, now) = self.present();
-        let application = snapshot.application_for(caller, &order.application)?;
+        let application = snapshot.application_for(account.caller, &order.application)?;
+        account.about(&order.client, order.asserted.subjects());
         self.require_loaded()?;
-        let mut hearing = Hearing::new(application, caller, now, self.revoked());
+        let mut hearing = Hearing::new(application, account.caller, now, self.revoked());
         let judged = async {
             let proof = self.judge(&mut hearing, order).await?;
             self.use_up(&hearing, &proof).await?;
             Ok::<_, Refusal>(proof)
         };
-        match judged.await {
+        let judged = judged.await;
+        account.presented.clone_from(&hearing.presented);
+        match judged {
             Ok(proof) => {
                 self.remember(&hearing, &order.client, &proof).await;
                 let split = split(application, &proof.verified, &order.asserted);
@@ -120,16 +119,19 @@ impl Authority {
     }
 
     /// Makes the legacy hashes of an identifier and of companies.
-    pub fn legacy_hash(&self, caller: &Caller, order: &HashOrder) -> Result<Hashed, Refusal> {
+    pub fn legacy_hash(&self, account: &mut Account<'_>, order: &HashOrder) -> Result<Hashed, Refusal> {
         let (snapshot, now) = self.present();
-        let application = snapshot.application_for(caller, &order.application)?;
+        let application = snapshot.application_for(account.caller, &order.application)?;
+        account.about(&order.client, order.identity.subjects());
         let (format, key) = application.hashing_at(now, self.revoked())?;
         if order.values().any(|value| application.privileged.covers(value)) {
             return Err(Refusal::Privileged);
         }
         let kind = order.kind(format)?;
         let hash = |value: &str| legacy::hash(key, value, format.digest);
-        let (policy, client) = (&application.acceptance, caller.steering(&order.client));
+        account.issued(ledger::Credential::Hash, &key.id);
+        let (policy, caller) = (&application.acceptance, account.caller);
+        let client = caller.steering(&order.client);
         let mut notices = policy.hash_notices(&caller.name, client, now);
         let soon = now.saturating_add(END_NOTICE);
         if let Some(end) = policy.issues_hash_until().filter(|end| *end <= soon) {
@@ -146,15 +148,16 @@ impl Authority {
     }
 
     /// Turns a credential into a fresh token. It never adds trust: only what the credential proves is signed.
-    pub async fn exchange(&self, caller: &Caller, order: &ExchangeOrder) -> Result<Outcome<Signed>, Refusal> {
+    pub async fn exchange(&self, account: &mut Account<'_>, order: &ExchangeOrder) -> Result<Outcome<Signed>, Refusal> {
         let (snapshot, now) = self.present();
-        let application = snapshot.application_for(caller, &order.credential.application)?;
+        let application = snapshot.application_for(account.caller, &order.credential.application)?;
+        account.about(&order.credential.client, order.credential.asserted.subjects());
         self.require_loaded()?;
         let (format, key) = application.signing_at(now, self.revoked())?;
         let grant = Grant::of(application, order.ttl, &order.credential.audience, now)?;
         // The audience that was asked for is the new token's; the old one may be for any of the application's.
         let credential = VerifyOrder { audience: String::new(), ..order.credential.clone() };
-        let mut hearing = Hearing::new(application, caller, now, self.revoked());
+        let mut hearing = Hearing::new(application, account.caller, now, self.revoked());
         let exchanged = async {
             let proof = self.judge(&mut hearing, &credential).await?;
             let (provenance, grant) = mint::session(application, &proof, grant, now)?;
@@ -169,8 +172,11 @@ impl Authority {
             self.remember(&hearing, &credential.client, &proof).await;
             Ok((token, assembled))
         };
-        match exchanged.await {
+        let exchanged = exchanged.await;
+        account.presented.clone_from(&hearing.presented);
+        match exchanged {
             Ok((token, assembled)) => {
+                account.issued(ledger::Credential::Jwt, &key.id);
                 let mut notices = hearing.notices;
                 notable(&mut notices, assembled.notices);
                 notable(&mut notices, key_notices(key.is_weak(), key.validity, now));
@@ -183,12 +189,13 @@ impl Authority {
     }
 
     /// Says what is wrong with a credential and how to mend it.
-    pub async fn diagnose(&self, caller: &Caller, order: &DiagnoseOrder) -> Result<Diagnosis, Refusal> {
+    pub async fn diagnose(&self, account: &mut Account<'_>, order: &DiagnoseOrder) -> Result<Diagnosis, Refusal> {
         let (snapshot, now) = self.present();
         let credential = &order.credential;
-        let application = snapshot.application_for(caller, &credential.application)?;
+        let application = snapshot.application_for(account.caller, &credential.application)?;
+        account.about(&credential.client, credential.asserted.subjects());
         self.require_loaded()?;
-        let mut hearing = Hearing::new(application, caller, now, self.revoked());
+        let mut hearing = Hearing::new(application, account.caller, now, self.revoked());
         let judged = async {
             let proof = self.judge(&mut hearing, credential).await?;
             self.refuse_used(&hearing, &proof).await
@@ -201,11 +208,11 @@ impl Authority {
             Err(error) => return Err(error),
         };
         let proof = credential.legacy.clone().unwrap_or_default();
-        let others = snapshot.applications_of(caller).filter(|other| other.name != application.name);
+        let others = snapshot.applications_of(account.caller).filter(|other| other.name != application.name);
         let findings = diagnose(&Case {
             application,
             others: others.map(AsRef::as_ref).collect(),
-            caller,
+            caller: account.caller,
             jwt: credential.jwt.as_deref(),
             user_hash: &proof.user_hash,
             hashed: proof.hashed,
@@ -218,40 +225,6 @@ impl Authority {
             now,
         });
         Ok(Diagnosis { findings, verdict })
-    }
-
-    /// Drops what claim sources are remembered to have said about a subject, on every replica.
-    pub async fn invalidate(&self, caller: &Caller, order: &InvalidateOrder) -> Result<(), Refusal> {
-        let (snapshot, now) = self.present();
-        let application = &snapshot.application_for(caller, &order.application)?.name;
-        let told = self.pipeline.invalidate(application, &order.subject, now).await;
-        events::Invalidated { caller: &caller.name, application, told: told.is_ok() }.emit();
-        told.map_err(|_unreachable| Refusal::StoreUnavailable)
-    }
-
-    /// Refuses a token, a subject or a key from now on. Gives the second up to which tokens of a subject are refused.
-    pub async fn revoke(&self, caller: &Caller, order: &RevokeOrder) -> Result<UtcDateTime, Refusal> {
-        let (snapshot, now) = self.present();
-        let application = snapshot.application_for(caller, &order.application)?;
-        if let Target::Key(id) = &order.target
-            && !application.keys.has(id)
-        {
-            return Err(Refusal::field("key_id", "is not a key of this application"));
-        }
-        let revoked = order.target.revoked(application, order.expires_at, now);
-        let kept = self.store.revoke(revoked, now).await.map_err(|_away| Refusal::StoreUnavailable);
-        events::Revoked { caller: &caller.name, application: &application.name, kept: kept.is_ok() }.emit();
-        kept.map(|()| now.truncate_to_second())
-    }
-
-    /// Accepts the hashes of a subject again. Whether they were refused.
-    pub async fn restore(&self, caller: &Caller, order: &RestoreOrder) -> Result<bool, Refusal> {
-        let (snapshot, now) = self.present();
-        let application = &snapshot.application_for(caller, &order.application)?.name;
-        let hashes = revocation::hashes(application, order.subject.kind, &order.subject.value);
-        let was_revoked = self.store.restore(hashes, now).await.map_err(|_away| Refusal::StoreUnavailable)?;
-        events::Restored { caller: &caller.name, application, was_revoked }.emit();
-        Ok(was_revoked)
     }
 
     /// What Verify says, without a trace: nothing is consumed, counted or remembered.
@@ -353,7 +326,7 @@ impl Authority {
     /// identifier that a JWT carries.
     async fn remember(&self, hearing: &Hearing<'_>, client: &str, proof: &Proof) {
         let (application, caller) = (&hearing.application.name, &hearing.caller.name);
-        if let Some(reason) = hearing.shadow {
+        if let Some(reason) = hearing.presented.as_ref().and_then(|presented| presented.shadow) {
             events::ShadowRefuses { application, caller, reason }.emit();
         }
         if !proof.turns_ratchet() {

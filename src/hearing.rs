@@ -4,9 +4,11 @@
 use time::UtcDateTime;
 
 use crate::acceptance::{Credential, Fact, Question, Scope, Verdict, first_segment};
+use crate::account::Presented;
 use crate::application::{Application, key_notices};
 use crate::caller::Caller;
 use crate::identity::{Company, Identity, Subject, SubjectKind};
+use crate::ledger;
 use crate::mint::Provenance;
 use crate::notice::{Notice, NoticeCode};
 use crate::order::{LegacyProof, Proof, Proven, VerifyOrder, notable};
@@ -30,8 +32,8 @@ pub struct Hearing<'a> {
     pub revoked: &'a Revocations,
     /// Worth knowing besides the verdict.
     pub notices: Vec<Notice>,
-    /// Why the shadow policy would refuse what the policy accepts.
-    pub shadow: Option<Reason>,
+    /// The credential that is judged, once it is known which one.
+    pub presented: Option<Presented>,
 }
 
 impl<'a> Hearing<'a> {
@@ -43,23 +45,27 @@ impl<'a> Hearing<'a> {
         now: UtcDateTime,
         revoked: &'a Revocations,
     ) -> Self {
-        Self { application, caller, now, revoked, notices: Vec::new(), shadow: None }
+        Self { application, caller, now, revoked, notices: Vec::new(), presented: None }
     }
 
     /// A JWT: by everything that is in it, then by what was sent beside it, then by the policy.
     pub(crate) fn judge_jwt(&mut self, order: &VerifyOrder, token: &str) -> Result<Proof, Refusal> {
         let Application { profile, keys, expected, users, companies, .. } = self.application;
+        let presented = self.presented.insert(Presented::new(ledger::Credential::Jwt));
         let format = profile.jwt.as_ref().ok_or(Reason::AlgorithmNotAllowed)?;
         let parts = jwt::Parts::of(token)?;
         let key = parts.authenticate(&keys.jwt, format, self.now).inspect_err(|reason| {
+            presented.not_authenticated(*reason);
             let tried = *reason == Reason::SignatureInvalid && parts.candidates(&keys.jwt).any(JwtKey::is_weak);
             notable(&mut self.notices, tried.then(|| NoticeCode::WeakKey.into()));
         })?;
+        presented.authenticated(&key.id);
         notable(&mut self.notices, key_notices(key.is_weak(), key.validity, self.now));
         let narrowed = expected.narrowed_to(&order.audience);
         let token = jwt::judge(parts, key, format, &narrowed, (users, companies), self.now)?;
         let provenance = Provenance::read(&token.claims, format)?;
         let verified = token.read.identity;
+        presented.subjects = verified.subjects().collect();
         for kind in SubjectKind::ALL {
             let (proven, said) = (verified.identifier(kind), order.asserted.identifier(kind));
             if proven.zip(said).is_some_and(|(proven, said)| proven != said) {
@@ -106,6 +112,7 @@ impl<'a> Hearing<'a> {
         proof: &LegacyProof,
     ) -> Result<(Subject, &'a LegacyKey, Vec<Company>), Refusal> {
         let Application { profile, keys, acceptance, .. } = self.application;
+        self.presented = Some(Presented::new(ledger::Credential::Hash));
         let Some(format) = profile.hash.as_ref() else { return Err(Reason::HashNoLongerAccepted.into()) };
         if proof.user_hash.is_empty() {
             return Err(Reason::CredentialMissing.into());
@@ -118,6 +125,13 @@ impl<'a> Hearing<'a> {
             return Err(Reason::KeyUnknown.into());
         }
         let used = legacy::verify(&keys.legacy, &subject.value, &digest, self.now);
+        if let Some(presented) = &mut self.presented {
+            match used {
+                Ok(key) => presented.authenticated(&key.id),
+                Err(reason) => presented.not_authenticated(reason),
+            }
+            presented.subjects = vec![subject.clone()];
+        }
         let companies = companies(format, &keys.legacy, proof, self.now);
         let failed = used.is_err() || companies.is_err();
         let company_keys = companies.iter().flatten().map(|(_, key)| *key);
@@ -147,7 +161,10 @@ impl<'a> Hearing<'a> {
         let policy = &self.application.acceptance;
         match policy.judge(&question) {
             Verdict::Accept => {
-                self.shadow = policy.shadow.as_ref().and_then(|shadow| shadow.judge(&question).refusal());
+                let shadow = policy.shadow.as_ref().and_then(|shadow| shadow.judge(&question).refusal());
+                if let Some(presented) = &mut self.presented {
+                    presented.shadow = shadow;
+                }
                 Ok(())
             }
             Verdict::Refuse(reason) => Err(reason.into()),

@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` is the map. The whole service reads top to bottom in [`authority`].
 
 pub mod acceptance;
+pub mod account;
 pub mod admission;
 pub mod application;
 pub mod attributes;
@@ -22,9 +23,11 @@ pub mod limits;
 pub mod mint;
 pub mod notice;
 pub mod observe;
+pub mod operations;
 pub mod order;
 pub mod pipeline;
 pub mod profile;
+pub mod pseudonym;
 pub mod refusal;
 pub mod revocation;
 pub mod schema;

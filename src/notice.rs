@@ -64,13 +64,15 @@ pub struct Notice {
     pub code: NoticeCode,
     /// From when on it matters.
     pub deadline: Option<UtcDateTime>,
+    /// Since when it holds, where it is about something that was given up.
+    pub since: Option<UtcDateTime>,
 }
 
 impl Notice {
     /// A notice that holds until `deadline`, where there is one.
     #[must_use]
     pub const fn until(code: NoticeCode, deadline: Option<UtcDateTime>) -> Self {
-        Self { code, deadline }
+        Self { code, deadline, since: None }
     }
 }
 

@@ -26,6 +26,8 @@ pub struct SignOrder {
     pub ttl: Option<Duration>,
     /// One of the application's audiences; empty: all of them.
     pub audience: String,
+    /// The client label.
+    pub client: String,
     /// Until when the caller waits for the answer.
     pub deadline: Option<Instant>,
 }
@@ -256,6 +258,16 @@ impl Accepted {
             notices.push(NoticeCode::AttributeUndeclared.into());
         }
         Self { proof, split, notices }
+    }
+}
+
+impl<T> Outcome<T> {
+    /// Worth knowing besides the verdict; `of` finds it in what was accepted.
+    pub fn notices<'o>(&'o self, of: impl FnOnce(&'o T) -> &'o Vec<Notice>) -> &'o [Notice] {
+        match self {
+            Self::Accepted(accepted) => of(accepted),
+            Self::Refused(_, notices) => notices,
+        }
     }
 }
 

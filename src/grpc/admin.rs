@@ -8,6 +8,7 @@ use super::proto::admin;
 use super::proto::admin::sources_server::Sources;
 use super::service::{Answer, Call};
 use super::{convert, status};
+use crate::account::Ending;
 use crate::authority::Authority;
 use crate::caller::Permission;
 
@@ -30,13 +31,12 @@ impl Sources for SourcesService {
     async fn invalidate(&self, request: Request<admin::InvalidateRequest>) -> Answer<admin::InvalidateResponse> {
         let call = Call::of(&request)?;
         let request = request.into_inner();
-        let name = request.application.clone();
+        let mut account = call.account("Invalidate", &request.application);
         let result = match call.allowed(Permission::Admin).and_then(|()| convert::invalidate(request)) {
-            Ok(order) => self.authority.invalidate(&call.caller, &order).await,
+            Ok(order) => self.authority.invalidate(&mut account, &order).await,
             Err(refusal) => Err(refusal),
         };
-        let reason = result.as_ref().err().map(crate::refusal::Refusal::reason);
-        self.authority.decided("Invalidate", &call.caller, &name, "", reason);
+        let result = self.authority.close(account, Ending::of(&result)).await.and(result);
         result.map(|()| Response::new(admin::InvalidateResponse {})).map_err(|refusal| status::status(&refusal))
     }
 }

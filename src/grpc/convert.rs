@@ -25,12 +25,12 @@ pub fn sign(request: proto::SignRequest) -> Result<SignOrder, Refusal> {
     if request.identity.is_none() {
         reader.wrong("identity", "is required");
     }
-    reader.client(&request.client);
     let order = SignOrder {
         application: reader.application(request.application),
         identity: reader.identity("identity", request.identity),
         ttl: reader.ttl(request.ttl),
         audience: reader.text("audience", request.audience, limits::IDENTIFIER_BYTES).unwrap_or_default(),
+        client: reader.client(&request.client),
         deadline: None,
     };
     reader.finish(order)

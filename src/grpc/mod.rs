@@ -8,6 +8,7 @@ pub mod convert;
 pub mod deadline;
 pub mod rescue;
 pub mod service;
+pub mod signals;
 pub mod status;
 
 #[allow(
@@ -17,6 +18,7 @@ pub mod status;
     clippy::all,
     clippy::allow_attributes_without_reason,
     clippy::disallowed_types,
+    clippy::use_self,
     clippy::too_many_lines,
     reason = "generated; documented in proto/"
 )]

@@ -10,11 +10,13 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::proto::token_authority_server::TokenAuthority;
+use super::signals::Signals;
 use super::{answer, caller, convert, deadline, proto, status};
+use crate::account::{Account, Ending};
 use crate::authority::Authority;
 use crate::caller::{Caller, Permission};
-use crate::order::{ExchangeOrder, Outcome, SignOrder};
-use crate::refusal::{Reason, Refusal};
+use crate::order::{ExchangeOrder, SignOrder};
+use crate::refusal::Refusal;
 
 /// The service on the wire.
 #[derive(Clone, Debug)]
@@ -23,6 +25,9 @@ pub struct Service {
 }
 
 pub(super) type Answer<T> = Result<Response<T>, Status>;
+
+/// What is answered, and what its metadata tells.
+type Told<T> = Result<(T, Signals), Refusal>;
 
 /// Who calls, and until when they wait.
 #[derive(Clone, Debug)]
@@ -37,6 +42,11 @@ impl Call {
         Ok(Self { caller, deadline: deadline::of(request.metadata()) })
     }
 
+    /// An account of this call of the RPC.
+    pub(super) fn account(&self, rpc: &'static str, application: &str) -> Account<'_> {
+        Account::open(rpc, &self.caller, application)
+    }
+
     pub(super) fn allowed(&self, permission: Permission) -> Result<(), Refusal> {
         self.caller.require(permission)
     }
@@ -49,121 +59,100 @@ impl Service {
         Self { authority }
     }
 
-    async fn sign_one(&self, call: &Call, request: proto::SignRequest) -> Result<proto::SignResponse, Refusal> {
+    async fn sign_one(&self, call: &Call, request: proto::SignRequest) -> Told<proto::SignResponse> {
         let explain = request.explain;
-        let name = request.application.clone();
+        let mut account = call.account("Sign", &request.application);
         let result = match call.allowed(Permission::Sign).and_then(|()| convert::sign(request)) {
             Ok(order) => {
                 let order = SignOrder { deadline: call.deadline, ..order };
-                self.authority.sign(&call.caller, &order).await
+                self.authority.sign(&mut account, &order).await
             }
             Err(refusal) => Err(refusal),
         };
-        let key = result.as_ref().map_or("", |signed| signed.key_id.as_str());
-        self.authority.decided("Sign", &call.caller, &name, key, result.as_ref().err().map(Refusal::reason));
-        result.map(|signed| answer::signed(signed, explain))
+        let result = self.authority.close(account, Ending::of(&result)).await.and(result);
+        result.map(|signed| (answer::signed(signed, explain), Signals::default()))
     }
 
-    async fn verify_one(&self, call: &Call, request: proto::VerifyRequest) -> Result<proto::VerifyResponse, Refusal> {
-        let name = request.application.clone();
+    async fn verify_one(&self, call: &Call, request: proto::VerifyRequest) -> Told<proto::VerifyResponse> {
+        let mut account = call.account("Verify", &request.application);
         let result = match call.allowed(Permission::Verify).and_then(|()| convert::verify(request)) {
-            Ok(order) => self.authority.verify(&call.caller, &order).await,
+            Ok(order) => self.authority.verify(&mut account, &order).await,
             Err(refusal) => Err(refusal),
         };
-        let (key, reason) = outcome(&result, |accepted| &accepted.proof.key_id);
-        self.authority.decided("Verify", &call.caller, &name, key, reason);
-        result.map(answer::verified)
+        let outcome = self.authority.close(account, Ending::of_verdict(&result)).await.and(result)?;
+        let signals = Signals::of(outcome.notices(|accepted| &accepted.notices));
+        Ok((answer::verified(outcome), signals))
     }
 
-    async fn hash_one(
-        &self,
-        call: &Call,
-        request: proto::LegacyHashRequest,
-    ) -> Result<proto::LegacyHashResponse, Refusal> {
-        let name = request.application.clone();
+    async fn hash_one(&self, call: &Call, request: proto::LegacyHashRequest) -> Told<proto::LegacyHashResponse> {
+        let mut account = call.account("LegacyHash", &request.application);
         let order = call.allowed(Permission::LegacyHash).and_then(|()| convert::legacy_hash(request));
-        let result = order.and_then(|order| self.authority.legacy_hash(&call.caller, &order));
-        let key = result.as_ref().map_or("", |hashed| hashed.key_id.as_str());
-        self.authority.decided("LegacyHash", &call.caller, &name, key, result.as_ref().err().map(Refusal::reason));
-        result.map(answer::hashed)
+        let result = order.and_then(|order| self.authority.legacy_hash(&mut account, &order));
+        let hashed = self.authority.close(account, Ending::of(&result)).await.and(result)?;
+        let signals = Signals::of(&hashed.notices);
+        Ok((answer::hashed(hashed), signals))
     }
 
-    async fn exchange_one(
-        &self,
-        call: &Call,
-        request: proto::ExchangeRequest,
-    ) -> Result<proto::ExchangeResponse, Refusal> {
-        let name = request.application.clone();
+    async fn exchange_one(&self, call: &Call, request: proto::ExchangeRequest) -> Told<proto::ExchangeResponse> {
+        let mut account = call.account("Exchange", &request.application);
         let result = match call.allowed(Permission::Exchange).and_then(|()| convert::exchange(request)) {
             Ok(order) => {
                 let order = ExchangeOrder { deadline: call.deadline, ..order };
-                self.authority.exchange(&call.caller, &order).await
+                self.authority.exchange(&mut account, &order).await
             }
             Err(refusal) => Err(refusal),
         };
-        let (key, reason) = outcome(&result, |signed| &signed.key_id);
-        self.authority.decided("Exchange", &call.caller, &name, key, reason);
-        result.map(answer::exchanged)
+        let outcome = self.authority.close(account, Ending::of_verdict(&result)).await.and(result)?;
+        let signals = Signals::of(outcome.notices(|signed| &signed.notices));
+        Ok((answer::exchanged(outcome), signals))
     }
 
-    async fn diagnose_one(
-        &self,
-        call: &Call,
-        request: proto::DiagnoseRequest,
-    ) -> Result<proto::DiagnoseResponse, Refusal> {
-        let name = request.application.clone();
+    async fn diagnose_one(&self, call: &Call, request: proto::DiagnoseRequest) -> Told<proto::DiagnoseResponse> {
+        let mut account = call.account("Diagnose", &request.application);
         let result = match call.allowed(Permission::Diagnose).and_then(|()| convert::diagnose(request)) {
-            Ok(order) => self.authority.diagnose(&call.caller, &order).await,
+            Ok(order) => self.authority.diagnose(&mut account, &order).await,
             Err(refusal) => Err(refusal),
         };
-        self.authority.decided("Diagnose", &call.caller, &name, "", result.as_ref().err().map(Refusal::reason));
-        result.map(answer::diagnosed)
+        let result = self.authority.close(account, Ending::of(&result)).await.and(result);
+        result.map(|diagnosis| (answer::diagnosed(diagnosis), Signals::default()))
     }
 
-    async fn revoke_one(&self, call: &Call, request: proto::RevokeRequest) -> Result<proto::RevokeResponse, Refusal> {
-        let name = request.application.clone();
+    async fn revoke_one(&self, call: &Call, request: proto::RevokeRequest) -> Told<proto::RevokeResponse> {
+        let mut account = call.account("Revoke", &request.application);
         let key = matches!(request.target, Some(proto::revoke_request::Target::KeyId(_)));
         let needs = if key { Permission::Admin } else { Permission::Revoke };
         let result = match call.allowed(needs).and_then(|()| convert::revoke(request)) {
-            Ok(order) => self.authority.revoke(&call.caller, &order).await,
+            Ok(order) => self.authority.revoke(&mut account, &order).await,
             Err(refusal) => Err(refusal),
         };
-        self.authority.decided("Revoke", &call.caller, &name, "", result.as_ref().err().map(Refusal::reason));
-        result.map(answer::revoked)
+        let result = self.authority.close(account, Ending::of(&result)).await.and(result);
+        result.map(|revoked_at| (answer::revoked(revoked_at), Signals::default()))
     }
 
-    async fn restore_one(
-        &self,
-        call: &Call,
-        request: proto::RestoreRequest,
-    ) -> Result<proto::RestoreResponse, Refusal> {
-        let name = request.application.clone();
+    async fn restore_one(&self, call: &Call, request: proto::RestoreRequest) -> Told<proto::RestoreResponse> {
+        let mut account = call.account("Restore", &request.application);
         let result = match call.allowed(Permission::Admin).and_then(|()| convert::restore(request)) {
-            Ok(order) => self.authority.restore(&call.caller, &order).await,
+            Ok(order) => self.authority.restore(&mut account, &order).await,
             Err(refusal) => Err(refusal),
         };
-        self.authority.decided("Restore", &call.caller, &name, "", result.as_ref().err().map(Refusal::reason));
-        result.map(|was_revoked| proto::RestoreResponse { was_revoked })
+        let result = self.authority.close(account, Ending::of(&result)).await.and(result);
+        result.map(|was_revoked| (proto::RestoreResponse { was_revoked }, Signals::default()))
     }
 }
 
-fn outcome<'r, T>(
-    result: &'r Result<Outcome<T>, Refusal>,
-    key: impl FnOnce(&'r T) -> &'r String,
-) -> (&'r str, Option<Reason>) {
-    match result {
-        Ok(Outcome::Accepted(accepted)) => (key(accepted), None),
-        Ok(Outcome::Refused(refused, _)) => ("", Some(refused.reason)),
-        Err(refusal) => ("", Some(refusal.reason())),
-    }
+/// An answer with what its metadata tells.
+fn respond<T>(told: Told<T>) -> Answer<T> {
+    let (message, signals) = told.map_err(|refusal| status::status(&refusal))?;
+    let mut response = Response::new(message);
+    signals.write(response.metadata_mut());
+    Ok(response)
 }
 
 /// Answers one call.
 macro_rules! one {
     ($self:ident.$method:ident($request:ident)) => {{
         let call = Call::of(&$request)?;
-        let answer = $self.$method(&call, $request.into_inner()).await;
-        answer.map(Response::new).map_err(|refusal| status::status(&refusal))
+        respond($self.$method(&call, $request.into_inner()).await)
     }};
 }
 
@@ -183,14 +172,15 @@ macro_rules! many {
         let work = move || {
             let item = async |request| {
                 let answer = AssertUnwindSafe(service.$method(&call, request)).catch_unwind();
-                let outcome = match answer.await.unwrap_or(Err(Refusal::Internal)) {
-                    Ok(response) => Wire::Response(response),
-                    Err(refusal) => Wire::Failure(status::failure(&refusal)),
+                let (outcome, signals) = match answer.await.unwrap_or(Err(Refusal::Internal)) {
+                    Ok((response, signals)) => (Wire::Response(response), signals),
+                    Err(refusal) => (Wire::Failure(status::failure(&refusal)), Signals::default()),
                 };
-                proto::$result { outcome: Some(outcome) }
+                (proto::$result { outcome: Some(outcome) }, signals)
             };
             let items = stream::iter(requests.into_iter().map(item)).buffered(BATCH_AT_ONCE);
-            runtime.block_on(items.collect::<Vec<_>>())
+            let (results, signals): (Vec<_>, Vec<_>) = runtime.block_on(items.unzip());
+            (results, signals.into_iter().fold(Signals::default(), Signals::and))
         };
         tokio::task::spawn_blocking(work).await.map_err(|_panic| status::incident())?
     }};
@@ -219,8 +209,7 @@ impl TokenAuthority for Service {
         // Off the runtime's workers: it tries hundreds of secrets.
         let (service, runtime) = (self.clone(), tokio::runtime::Handle::current());
         let work = move || runtime.block_on(service.diagnose_one(&call, request.into_inner()));
-        let answer = tokio::task::spawn_blocking(work).await.map_err(|_panic| status::incident())?;
-        answer.map(Response::new).map_err(|refusal| status::status(&refusal))
+        respond(tokio::task::spawn_blocking(work).await.map_err(|_panic| status::incident())?)
     }
 
     async fn revoke(&self, request: Request<proto::RevokeRequest>) -> Answer<proto::RevokeResponse> {
@@ -232,21 +221,23 @@ impl TokenAuthority for Service {
     }
 
     async fn batch_sign(&self, request: Request<proto::BatchSignRequest>) -> Answer<proto::BatchSignResponse> {
-        let results = many!(self.sign_one(request), Permission::Sign, SignResult, proto::sign_result::Outcome);
-        Ok(Response::new(proto::BatchSignResponse { results }))
+        let (results, signals) =
+            many!(self.sign_one(request), Permission::Sign, SignResult, proto::sign_result::Outcome);
+        respond(Ok((proto::BatchSignResponse { results }, signals)))
     }
 
     async fn batch_verify(&self, request: Request<proto::BatchVerifyRequest>) -> Answer<proto::BatchVerifyResponse> {
-        let results = many!(self.verify_one(request), Permission::Verify, VerifyResult, proto::verify_result::Outcome);
-        Ok(Response::new(proto::BatchVerifyResponse { results }))
+        let (results, signals) =
+            many!(self.verify_one(request), Permission::Verify, VerifyResult, proto::verify_result::Outcome);
+        respond(Ok((proto::BatchVerifyResponse { results }, signals)))
     }
 
     async fn batch_legacy_hash(
         &self,
         request: Request<proto::BatchLegacyHashRequest>,
     ) -> Answer<proto::BatchLegacyHashResponse> {
-        let results =
+        let (results, signals) =
             many!(self.hash_one(request), Permission::LegacyHash, LegacyHashResult, proto::legacy_hash_result::Outcome);
-        Ok(Response::new(proto::BatchLegacyHashResponse { results }))
+        respond(Ok((proto::BatchLegacyHashResponse { results }, signals)))
     }
 }

@@ -24,6 +24,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::account::Books;
 use crate::authority::Authority;
 use crate::clock::{Clock, System};
 use crate::config::{self, Problem, Settings, Store, Tls, World, dev};
@@ -38,6 +39,7 @@ use crate::limits;
 use crate::observe::{Metrics, events};
 use crate::pipeline::registry::KINDS;
 use crate::pipeline::{Pipeline, Seal};
+use crate::pseudonym::Pseudonyms;
 use crate::revocation::least_end;
 use crate::store::{Embedded, Heard, Memory, Replicated, SharedRedis, State};
 
@@ -175,9 +177,10 @@ async fn until_signal(
     let tasks = TaskTracker::new();
     let state = state(&settings, Arc::new(System), Arc::clone(&metrics), &tasks).await?;
     let pipeline = pipeline(&settings, &tasks).await?;
+    let books = books(&settings, &*state, &metrics).await?;
     let (server, callers, snapshot) = settings.open(&metrics).await?;
     say(&banner);
-    let authority = Authority::new(Arc::new(System), snapshot, state, pipeline, Arc::clone(&metrics));
+    let authority = Authority::new(Arc::new(System), snapshot, state, pipeline, books);
     serve(Listeners { grpc: listener, admin }, Arc::new(authority), gate(callers, metrics), server.tls.as_ref(), stop)
         .await
 }
@@ -205,6 +208,24 @@ pub async fn state(
             Ok(opened)
         }
     }
+}
+
+/// What requests are written down in. The secret of the pseudonyms is the configured one, or is made once and kept in the
+/// store, where there is one server alone.
+async fn books(settings: &Settings, state: &dyn State, metrics: &Arc<Metrics>) -> anyhow::Result<Books> {
+    const SECRET: (&str, &str) = ("secrets", "pseudonyms");
+    let pseudonyms = match &settings.server.pseudonym_secret {
+        Some(secret) => Pseudonyms::from_secret(secret.expose()),
+        None => {
+            let mut made = vec![0; 32];
+            aws_lc_rs::rand::fill(&mut made).context("this machine gives no randomness")?;
+            // One that is there already is not replaced.
+            state.keep(SECRET.0, SECRET.1, 0, made).await.context("the store")?;
+            let kept = state.document(SECRET.0, SECRET.1).await.context("the store")?;
+            Pseudonyms::from_secret(&kept.context("the store lost what it just kept")?.bytes)
+        }
+    };
+    Ok(Books { metrics: Arc::clone(metrics), pseudonyms })
 }
 
 /// Hears what is revoked, for ever, also after a bug.

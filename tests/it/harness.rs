@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use countersign::account::Books;
 use countersign::authority::Authority;
 use countersign::clock::Fixed;
 use countersign::config::{self, Problem, Settings, World};
@@ -12,10 +13,12 @@ use countersign::grpc::proto::token_authority_client::TokenAuthorityClient;
 use countersign::grpc::proto::{self, Reason};
 use countersign::observe::Metrics;
 use countersign::pipeline::registry::{KINDS, Kind};
+use countersign::pseudonym::Pseudonyms;
 use countersign::secret::Secret;
 use countersign::serve::{Listeners, pipeline, serve};
 use countersign::store::{
-    Away, FactKey, Facts, Memory, Name, OneTime, Replicated, Revocations, Revoked, Revoking, State, Use,
+    Away, Document, Documents, FactKey, Facts, Memory, Name, OneTime, Replicated, Revocations, Revoked, Revoking,
+    State, Use,
 };
 use countersign_test_services::Redis;
 use serde_json::{Value, json};
@@ -174,7 +177,8 @@ impl Setup {
         let (server, callers, snapshot) = settings.open(&metrics).await.unwrap();
         let gate = Gate::known(callers, Arc::clone(&metrics));
         let shared: Arc<Fixed> = Arc::clone(&clock);
-        let authority = Arc::new(Authority::new(shared, snapshot, self.state, pipeline, metrics));
+        let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
+        let authority = Arc::new(Authority::new(shared, snapshot, self.state, pipeline, books));
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = grpc.local_addr().unwrap();
         let admin = match server.admin_listen {
@@ -228,6 +232,25 @@ impl Facts for NoStore {
     }
 
     async fn saw_jwt(&self, _key: FactKey<'_>, _at: UtcDateTime) -> Result<(), Away> {
+        Err(Away)
+    }
+}
+
+#[tonic::async_trait]
+impl Documents for NoStore {
+    async fn documents(&self, _kind: &str) -> Result<BTreeMap<String, Document>, Away> {
+        Err(Away)
+    }
+
+    async fn document(&self, _kind: &str, _name: &str) -> Result<Option<Document>, Away> {
+        Err(Away)
+    }
+
+    async fn keep(&self, _kind: &str, _name: &str, _known: u64, _bytes: Vec<u8>) -> Result<bool, Away> {
+        Err(Away)
+    }
+
+    async fn number(&self, _kind: &str) -> Result<u64, Away> {
         Err(Away)
     }
 }

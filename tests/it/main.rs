@@ -38,6 +38,7 @@ mod scripted;
 mod secrecy;
 mod shaping;
 mod sign;
+mod sunset;
 mod tls;
 mod vectors;
 mod verify_hash;

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use super::FindingResult::{Failed, Inconclusive, NotApplicable, Passed, Warning};
 use super::{CHECKS, Case, Finding, FindingResult, SUSPECTED, checks_of, diagnose, examine};
+use crate::account::{Account, Books};
 use crate::application::Snapshot;
 use crate::authority::Authority;
 use crate::caller::{Caller, Clients, Pattern};
@@ -33,6 +34,7 @@ use crate::observe::Metrics;
 use crate::order::{DiagnoseOrder, LegacyProof, VerifyOrder};
 use crate::pipeline::registry::KINDS;
 use crate::pipeline::{Pipeline, Seal};
+use crate::pseudonym::Pseudonyms;
 use crate::refusal::{Reason, Refused};
 use crate::secret::Secret;
 use crate::store::Memory;
@@ -128,7 +130,8 @@ impl World {
         let snapshot = Snapshot { applications: applications.collect(), ..Snapshot::default() };
         let pipeline = Pipeline::new(Seal::random().ok_or("no randomness")?, TaskTracker::new());
         let (facts, metrics) = (Arc::new(Memory::default()), Arc::new(Metrics::default()));
-        let authority = Authority::new(Arc::new(Fixed::at(NOW)), snapshot, facts, pipeline, metrics);
+        let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
+        let authority = Authority::new(Arc::new(Fixed::at(NOW)), snapshot, facts, pipeline, books);
         let acme = Pattern::parse("acme/*").ok_or("a pattern")?;
         let caller = Caller { applications: vec![acme], clients: Clients::Any, ..Caller::anyone("tester") };
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -157,10 +160,11 @@ impl World {
         };
         let order = DiagnoseOrder { credential: order, suspected_secret: sent.suspected.clone().into() };
         // What is no verdict at all is an error there and never gets here.
-        let verdict = match self.runtime.block_on(self.authority.diagnose(&self.caller, &order)) {
-            Ok(diagnosis) => diagnosis.verdict,
-            Err(error) => Some(error.reason().into()),
-        };
+        let verdict =
+            match self.runtime.block_on(self.authority.diagnose(&mut Account::open("", &self.caller, ""), &order)) {
+                Ok(diagnosis) => diagnosis.verdict,
+                Err(error) => Some(error.reason().into()),
+            };
         let case = Case {
             application,
             others: snapshot.applications_of(&self.caller).map(AsRef::as_ref).collect(),

@@ -1,0 +1,152 @@
+//! What is written down about a request: one account, opened when it is known who calls, filled on the way, and closed
+//! with the outcome. The log and the books all read the same account, so that they never disagree.
+
+use std::sync::Arc;
+
+use crate::authority::Authority;
+use crate::caller::Caller;
+use crate::identity::Subject;
+use crate::ledger::Credential;
+use crate::observe::{Metrics, events};
+use crate::order::Outcome;
+use crate::pseudonym::Pseudonyms;
+use crate::refusal::{Reason, Refusal};
+
+/// What accounts are written into.
+#[derive(Debug)]
+pub struct Books {
+    /// What is counted of the process.
+    pub metrics: Arc<Metrics>,
+    /// What subjects are called in them.
+    pub pseudonyms: Pseudonyms,
+}
+
+/// What is known of a request so far.
+#[derive(Debug)]
+pub struct Account<'a> {
+    /// The RPC's name.
+    pub rpc: &'static str,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The application's name, as the request has it. It is told only where it is one of the caller's own.
+    pub application: String,
+    /// The client label, where this caller may steer with it; empty otherwise.
+    pub client: String,
+    /// Whom it is about, as far as that is known.
+    pub subjects: Vec<Subject>,
+    /// The credential that was judged.
+    pub presented: Option<Presented>,
+    /// What was made, and with which key.
+    pub issued: Option<(Credential, String)>,
+}
+
+/// A credential that was judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// What it is.
+    pub credential: Credential,
+    /// Whether a key of the application made it, whatever was found wrong with it then.
+    pub genuine: bool,
+    /// Which key; empty where it is not genuine, and where that key does not count now.
+    pub key: String,
+    /// Whom it proves, as far as it was read.
+    pub subjects: Vec<Subject>,
+    /// Why the shadow policy would refuse what the policy accepts.
+    pub shadow: Option<Reason>,
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was done; a credential was accepted.
+    Done,
+    /// A verdict: the credential was refused.
+    Refused(Reason),
+    /// It could not be judged or done.
+    Failed(Reason),
+}
+
+impl<'a> Account<'a> {
+    /// An account of which only that is known.
+    #[must_use]
+    pub fn open(rpc: &'static str, caller: &'a Caller, application: &str) -> Self {
+        let application = application.to_owned();
+        Self { rpc, caller, application, client: String::new(), subjects: vec![], presented: None, issued: None }
+    }
+
+    /// Notes which client it came from, and whom it says that it is about.
+    pub fn about(&mut self, client: &str, subjects: impl Iterator<Item = Subject>) {
+        self.client = self.caller.steering(client).unwrap_or_default().to_owned();
+        self.subjects = subjects.collect();
+    }
+
+    /// Notes what was made.
+    pub fn issued(&mut self, credential: Credential, key: &str) {
+        self.issued = Some((credential, key.to_owned()));
+    }
+
+    /// Which key was used: the one that made something, else the one that made the credential.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        let presented = self.presented.as_ref().map(|presented| presented.key.as_str());
+        self.issued.as_ref().map(|(_, key)| key.as_str()).or(presented).unwrap_or_default()
+    }
+}
+
+impl Presented {
+    /// Something of which nothing is known yet.
+    #[must_use]
+    pub const fn new(credential: Credential) -> Self {
+        Self { credential, genuine: false, key: String::new(), subjects: Vec::new(), shadow: None }
+    }
+
+    /// Notes why no key of the application counts for it. That a key made it which does not count now is known of these
+    /// reasons alone.
+    pub fn not_authenticated(&mut self, reason: Reason) {
+        self.genuine = reason == Reason::KeyRetired || reason == Reason::KeyNotYetValid;
+    }
+
+    /// Notes which key made it.
+    pub fn authenticated(&mut self, key: &str) {
+        self.genuine = true;
+        key.clone_into(&mut self.key);
+    }
+}
+
+impl Ending {
+    /// What came of something that has no verdict.
+    #[must_use]
+    pub fn of<T>(result: &Result<T, Refusal>) -> Self {
+        result.as_ref().map_or_else(|refusal| Self::Failed(refusal.reason()), |_done| Self::Done)
+    }
+
+    /// What came of a credential.
+    #[must_use]
+    pub fn of_verdict<T>(result: &Result<Outcome<T>, Refusal>) -> Self {
+        match result {
+            Ok(Outcome::Refused(refused, _)) => Self::Refused(refused.reason),
+            Ok(Outcome::Accepted(_)) | Err(_) => Self::of(result),
+        }
+    }
+
+    /// Why not.
+    #[must_use]
+    pub const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Done => None,
+            Self::Refused(reason) | Self::Failed(reason) => Some(reason),
+        }
+    }
+}
+
+impl Authority {
+    /// Writes down what came of a request, before it is answered.
+    pub async fn close(&self, account: Account<'_>, ending: Ending) -> Result<(), Refusal> {
+        let (snapshot, _) = self.present();
+        let application = snapshot.application_for(account.caller, &account.application).ok();
+        let application = application.map_or("", |application| application.name.as_str());
+        let (rpc, caller, key) = (account.rpc, account.caller.name.as_str(), account.key());
+        events::Decided { rpc, caller, application, key, reason: ending.reason() }.emit(&self.books.metrics);
+        Ok(())
+    }
+}
