@@ -39,7 +39,9 @@ fn authority(runtime: &tokio::runtime::Runtime) -> Authority {
     let pipeline = runtime.block_on(pipeline(&settings, &TaskTracker::new())).unwrap();
     let (_, _, snapshot) = runtime.block_on(settings.open(&metrics)).unwrap();
     let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
-    Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()), pipeline, books)
+    let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()), pipeline, books);
+    runtime.block_on(authority.follow_policies(None)).unwrap();
+    authority
 }
 
 fn guide() -> Identity {

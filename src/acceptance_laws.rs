@@ -88,6 +88,32 @@ fn question<'a>(credential: Credential<'a>, client: Option<&'a str>, now: UtcDat
 
 proptest! {
     #[test]
+    fn a_policy_comes_back_from_json_as_it_was(policy in policy(), shadow in proptest::option::of(policy())) {
+        let twice = |policy: &Acceptance| {
+            policy.rollout.iter().zip(policy.rollout.iter().skip(1)).any(|(step, next)| step.at == next.at)
+        };
+        // A shadow has everything that its policy has, and what it says in its place.
+        let shadow = shadow.map(|shadow| Acceptance {
+            hash_from: shadow.hash_from.or(policy.hash_from),
+            jwt_from: shadow.jwt_from.or(policy.jwt_from),
+            hash_until: shadow.hash_until.or(policy.hash_until),
+            issue_jwt_from: shadow.issue_jwt_from.or(policy.issue_jwt_from),
+            issue_hash_until: shadow.issue_hash_until.or(policy.issue_hash_until),
+            exceptions: if shadow.exceptions.is_empty() { policy.exceptions.clone() } else { shadow.exceptions },
+            brownouts: if shadow.brownouts.is_empty() { policy.brownouts.clone() } else { shadow.brownouts },
+            rollout: if shadow.rollout.is_empty() { policy.rollout.clone() } else { shadow.rollout },
+            ratchet: shadow.ratchet.or(policy.ratchet),
+            shadow: None,
+        });
+        let policy = Acceptance { shadow: shadow.map(Box::new), ..policy };
+        let named = |policy: &Acceptance| policy.exceptions.iter().all(|e| e.client.is_some() || e.caller.is_some());
+        prop_assume!(!twice(&policy) && named(&policy));
+        prop_assume!(policy.shadow.iter().all(|shadow| !twice(shadow) && named(shadow)));
+        let read = crate::config::acceptance::parse(&crate::acceptance_json::write(&policy));
+        prop_assert_eq!(read.map(|(read, _)| read), Ok(policy));
+    }
+
+    #[test]
     fn a_sunset_is_monotone(policy in policy(), subject in subject(), client in client(), now in instant(), later in 0_i64..100) {
         let judge = |now| policy.judge(&question(Credential::Hash(&subject, Fact::None), client, now));
         if judge(now) == Verdict::Refuse(Reason::HashNoLongerAccepted) {

@@ -21,7 +21,7 @@ use crate::token::jwt::Expected;
 use crate::token::keys::{JwtKey, Keys, LegacyKey, Validity};
 
 /// One product, in one environment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Application {
     /// Its name, such as `acme/feedback`.
     pub name: String,
@@ -35,8 +35,10 @@ pub struct Application {
     pub expected: Expected,
     /// What may be exchanged.
     pub exchange: Exchange,
-    /// The policy.
+    /// The policy in force.
     pub acceptance: Acceptance,
+    /// The policy of the file, where another was set at run time.
+    pub set: Option<SetAtRunTime>,
     /// What is declared of users.
     pub users: Attributes,
     /// What is declared of companies.
@@ -48,7 +50,22 @@ pub struct Application {
     /// What is asked of which source, and in which order.
     pub plan: Plan,
     /// What the claims of a token have to conform to.
-    pub schema: Option<Schema>,
+    pub schema: Option<Arc<Schema>>,
+}
+
+/// That a policy was set at run time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAtRunTime {
+    /// The file's policy, which does not hold.
+    pub file: Acceptance,
+    /// Which caller set it.
+    pub caller: String,
+    /// When.
+    pub at: UtcDateTime,
+    /// Why, in the words of who set it.
+    pub reason: String,
+    /// Whether the file's policy has changed since.
+    pub file_changed: bool,
 }
 
 /// What may be exchanged.
@@ -61,6 +78,12 @@ pub struct Exchange {
 }
 
 impl Application {
+    /// The policy of the file, in force or not.
+    #[must_use]
+    pub fn file_acceptance(&self) -> &Acceptance {
+        self.set.as_ref().map_or(&self.acceptance, |set| &set.file)
+    }
+
     /// The JWT format and the key that signs now, where this application may issue JWTs now.
     /// A revoked key never signs.
     pub fn signing_at(&self, now: UtcDateTime, revoked: &Revocations) -> Result<(&JwtFormat, &JwtKey), Refusal> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use time::UtcDateTime;
+use tokio::sync::watch;
 
 use crate::acceptance::{Credential, END_NOTICE, Fact};
 use crate::account::{Account, Books};
@@ -34,10 +35,12 @@ use crate::token::legacy;
 /// The service.
 pub struct Authority {
     clock: Arc<dyn Clock>,
-    snapshot: ArcSwap<Snapshot>,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) store: Arc<dyn State>,
     pub(crate) pipeline: Pipeline,
     pub(crate) books: Books,
+    /// Whether the policies that were set at run time are known.
+    pub(crate) policies: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Authority {
@@ -55,7 +58,14 @@ impl Authority {
         pipeline: Pipeline,
         books: Books,
     ) -> Self {
-        Self { clock, snapshot: ArcSwap::from_pointee(snapshot), store, pipeline, books }
+        Self {
+            clock,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            store,
+            pipeline,
+            books,
+            policies: watch::Sender::new(false),
+        }
     }
 
     /// What is counted.
@@ -123,6 +133,7 @@ impl Authority {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(account.caller, &order.application)?;
         account.about(&order.client, order.identity.subjects());
+        self.require_loaded()?;
         let (format, key) = application.hashing_at(now, self.revoked())?;
         if order.values().any(|value| application.privileged.covers(value)) {
             return Err(Refusal::Privileged);
@@ -277,9 +288,9 @@ impl Authority {
         self.store.revoked()
     }
 
-    /// Nothing is judged before it is known what is revoked.
+    /// Nothing is judged before it is known what is revoked, and which policies were set at run time.
     fn require_loaded(&self) -> Result<(), Refusal> {
-        if self.revoked().is_loaded() { Ok(()) } else { Err(Refusal::StoreUnavailable) }
+        if self.revoked().is_loaded() && self.knows_policies() { Ok(()) } else { Err(Refusal::StoreUnavailable) }
     }
 
     /// Refuses to make a token that is revoked already: one in the very second of its subject's cut-off.

@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` is the map. The whole service reads top to bottom in [`authority`].
 
 pub mod acceptance;
+pub mod acceptance_json;
 pub mod account;
 pub mod admission;
 pub mod application;
@@ -30,6 +31,7 @@ pub mod profile;
 pub mod pseudonym;
 pub mod refusal;
 pub mod revocation;
+pub mod runtime;
 pub mod schema;
 pub mod secret;
 pub mod serve;

@@ -113,6 +113,26 @@ pub struct RestoreOrder {
     pub subject: Subject,
 }
 
+/// Asks to set the policy at run time.
+#[derive(Clone, Debug)]
+pub struct SetOrder {
+    /// The policy, in the shape of `acceptance_json.rs`.
+    pub policy: serde_json::Value,
+    /// The version that is known; 0: nothing was ever set.
+    pub version: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Asks to go back to the file's policy.
+#[derive(Clone, Debug)]
+pub struct ResetOrder {
+    /// The version that is known.
+    pub version: u64,
+    /// Why.
+    pub reason: String,
+}
+
 /// A signed token and what is known of it.
 #[derive(Debug)]
 pub struct Signed {
@@ -295,6 +315,7 @@ impl Refusal {
             | Self::Precondition(_)
             | Self::SourceFailed(_)
             | Self::StoreUnavailable
+            | Self::VersionConflict
             | Self::NotImplemented
             | Self::Internal) => Err(error),
         }

@@ -250,6 +250,8 @@ pub enum Refusal {
     SourceFailed(Reason),
     /// The store is needed and away.
     StoreUnavailable,
+    /// Somebody else changed it since it was read.
+    VersionConflict,
     /// Not in this version.
     NotImplemented,
     /// A bug, or a machine without randomness.
@@ -273,6 +275,8 @@ pub enum Class {
     FailedPrecondition,
     /// Not now; trying again can help.
     Unavailable,
+    /// Not on what is there now: read it again.
+    Aborted,
     /// Not in this version.
     Unimplemented,
     /// A bug.
@@ -296,6 +300,7 @@ impl Refusal {
             Self::ApplicationUnknown => Reason::ApplicationUnknown,
             Self::Privileged => Reason::SubjectPrivileged,
             Self::StoreUnavailable => Reason::StoreUnavailable,
+            Self::VersionConflict => Reason::VersionConflict,
             Self::NotImplemented => Reason::NotImplemented,
             Self::Internal => Reason::Internal,
         }
@@ -312,6 +317,7 @@ impl Refusal {
             Self::ApplicationUnknown => Class::NotFound,
             Self::Precondition(_) => Class::FailedPrecondition,
             Self::SourceFailed(_) | Self::StoreUnavailable => Class::Unavailable,
+            Self::VersionConflict => Class::Aborted,
             Self::NotImplemented => Class::Unimplemented,
             Self::Internal => Class::Internal,
         }
@@ -329,6 +335,7 @@ impl Refusal {
             | Self::ApplicationUnknown
             | Self::Privileged
             | Self::StoreUnavailable
+            | Self::VersionConflict
             | Self::NotImplemented
             | Self::Internal => self.reason().text().to_owned(),
         }
@@ -359,6 +366,7 @@ impl Refusal {
             | Self::Privileged
             | Self::SourceFailed(_)
             | Self::StoreUnavailable
+            | Self::VersionConflict
             | Self::NotImplemented
             | Self::Internal) => other,
         }

@@ -1,12 +1,32 @@
-//! `[applications.X.acceptance]`
+//! `[applications.X.acceptance]`, and the same where it is set at run time.
 
+use serde_json::{Value, json};
 use time::Duration;
 
-use super::reader::Table;
+use super::reader::{Found, Table};
+use super::{Problem, file};
 use crate::acceptance::{Acceptance, Exception, OnStoreError, Ratchet, Scope, Step, Window};
 
 /// Ten years: nobody means more.
 const GRACE_SECS: i64 = 315_360_000;
+
+/// Entries of a list at most: a policy that is longer is nobody's policy.
+const ENTRIES: usize = 100;
+
+/// Reads a policy that is in no file (`acceptance_json.rs` writes such), with what is odd in it and yet works.
+///
+/// # Errors
+///
+/// Everything that is wrong with it. Keys begin with `acceptance`.
+pub fn parse(policy: &Value) -> Result<(Acceptance, Vec<Problem>), Vec<Problem>> {
+    let (found, name) = (Found::default(), "run time");
+    let tree = file::of(name, json!({ "acceptance": policy })).ok_or_else(Vec::new)?;
+    let policy = read(&tree.root(&found));
+    match found.into_parts() {
+        (problems, warnings) if problems.is_empty() => Ok((policy, warnings)),
+        (problems, _) => Err(problems),
+    }
+}
 
 pub(super) fn read(application: &Table<'_>) -> Acceptance {
     let Some(table) = application.table("acceptance") else { return Acceptance::default() };
@@ -38,6 +58,10 @@ fn overlay(table: &Table<'_>, under: Acceptance) -> Acceptance {
 }
 
 fn check(table: &Table<'_>, policy: &Acceptance) {
+    let lists = [policy.exceptions.len(), policy.brownouts.len(), policy.rollout.len()];
+    for (key, _) in ["exceptions", "brownouts", "rollout"].iter().zip(lists).filter(|(_, many)| *many > ENTRIES) {
+        table.problem(key, "has too many entries", &format!("at most {ENTRIES}"));
+    }
     let gap = policy.hash_until.zip(policy.jwt_from).is_some_and(|(end, start)| end < start);
     if gap {
         table.warning("hash_until", "is before jwt_from: in between nobody can be identified", "move one of them");

@@ -1,6 +1,7 @@
 //! `[applications.X]`
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use time::Duration;
 
@@ -61,9 +62,10 @@ pub(super) fn read(
             expected: tokens(&table, profile),
             exchange: exchange(&table),
             acceptance: acceptance::read(&table),
+            set: None,
             budget,
             plan,
-            schema,
+            schema: schema.map(Arc::new),
             profile: profile.clone(),
             name,
             keys,

@@ -80,6 +80,29 @@ pub(super) fn parse(name: &str, text: &str, env: &BTreeMap<String, String>) -> R
     }
 }
 
+/// A tree that did not come from a file; none where the value is no table.
+pub(super) fn of(name: &str, value: serde_json::Value) -> Option<Tree> {
+    let Value::Dict(_, dict) = of_json(value) else { return None };
+    Some(Tree { name: name.to_owned(), dict, figment: Figment::new(), problems: Vec::new() })
+}
+
+/// figment's own way of a JSON number is a table, where any crate of the build asks serde_json for numbers of any size.
+fn of_json(value: serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Empty(Tag::Default, figment::value::Empty::None),
+        serde_json::Value::Bool(value) => value.into(),
+        serde_json::Value::String(text) => text.into(),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(number) => number.into(),
+            None => number.as_f64().unwrap_or(f64::NAN).into(),
+        },
+        serde_json::Value::Array(items) => items.into_iter().map(of_json).collect::<Vec<_>>().into(),
+        serde_json::Value::Object(members) => {
+            members.into_iter().map(|(key, value)| (key, of_json(value))).collect::<Dict>().into()
+        }
+    }
+}
+
 impl Tree {
     /// The whole tree, for reading.
     pub(super) fn root<'t>(&'t self, found: &'t Found) -> Table<'t> {

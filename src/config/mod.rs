@@ -1,7 +1,7 @@
 //! Configuration: read leniently (`file.rs`), then checked whole (`check`), so that all problems come at once, each
 //! with file, key, what is wrong and what would be right. Values are never quoted: a mistyped key may hold a secret.
 
-mod acceptance;
+pub mod acceptance;
 mod application;
 mod attributes;
 mod callers;

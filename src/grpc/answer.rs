@@ -191,6 +191,6 @@ fn value(value: Value) -> prost_types::Value {
     prost_types::Value { kind: Some(kind) }
 }
 
-fn timestamp(at: UtcDateTime) -> prost_types::Timestamp {
+pub(super) fn timestamp(at: UtcDateTime) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.unix_timestamp(), nanos: i32::try_from(at.nanosecond()).unwrap_or_default() }
 }

@@ -17,7 +17,7 @@ use crate::{json, limits};
 
 /// What is wrong with a request so far.
 #[derive(Debug, Default)]
-struct Reader(Vec<Violation>);
+pub(super) struct Reader(Vec<Violation>);
 
 /// Reads a request of Sign.
 pub fn sign(request: proto::SignRequest) -> Result<SignOrder, Refusal> {
@@ -160,15 +160,15 @@ pub fn batch<T>(requests: Vec<T>) -> Result<Vec<T>, Refusal> {
 }
 
 impl Reader {
-    fn wrong(&mut self, field: &str, description: impl Into<String>) {
+    pub(super) fn wrong(&mut self, field: &str, description: impl Into<String>) {
         self.0.push(Violation::new(field, description));
     }
 
-    fn finish<T>(self, order: T) -> Result<T, Refusal> {
+    pub(super) fn finish<T>(self, order: T) -> Result<T, Refusal> {
         if self.0.is_empty() { Ok(order) } else { Err(Refusal::Invalid(Reason::RequestInvalid, self.0)) }
     }
 
-    fn at_most(&mut self, field: &str, count: usize, limit: usize) {
+    pub(super) fn at_most(&mut self, field: &str, count: usize, limit: usize) {
         if count > limit {
             self.wrong(field, format!("at most {limit}"));
         }
@@ -188,14 +188,14 @@ impl Reader {
     }
 
     /// Text within its limit that has to be there.
-    fn required(&mut self, field: &str, text: String, limit: usize) -> String {
+    pub(super) fn required(&mut self, field: &str, text: String, limit: usize) -> String {
         self.text(field, text, limit).unwrap_or_else(|| {
             self.wrong(field, "is required");
             String::new()
         })
     }
 
-    fn subject(&mut self, subject: Option<proto::Subject>) -> Subject {
+    pub(super) fn subject(&mut self, subject: Option<proto::Subject>) -> Subject {
         use proto::subject::Kind;
         let (kind, place, value) = match subject.and_then(|subject| subject.kind) {
             Some(Kind::UserId(value)) => (SubjectKind::UserId, "subject.user_id", value),
@@ -205,7 +205,7 @@ impl Reader {
         Subject { kind, value: self.required(place, value, limits::IDENTIFIER_BYTES) }
     }
 
-    fn application(&mut self, name: String) -> String {
+    pub(super) fn application(&mut self, name: String) -> String {
         if name.is_empty() {
             self.wrong("application", "is required");
         }
@@ -225,11 +225,8 @@ impl Reader {
         Some(Duration::seconds(ttl.seconds))
     }
 
-    fn instant(&mut self, field: &str, at: Option<prost_types::Timestamp>) -> Option<UtcDateTime> {
-        let at = at?;
-        let nanos = i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
-        let read = UtcDateTime::from_unix_timestamp_nanos(nanos).ok();
-        let read = read.filter(|read| (0..1_000_000_000).contains(&at.nanos) && read.year() >= 1);
+    pub(super) fn instant(&mut self, field: &str, at: Option<prost_types::Timestamp>) -> Option<UtcDateTime> {
+        let read = instant(at?);
         if read.is_none() {
             self.wrong(field, "must be a time from year 1 to year 9999");
         }
@@ -339,6 +336,13 @@ impl Reader {
         let there = !proof.user_hash.is_empty() || !company_hashes.is_empty();
         there.then_some(LegacyProof { user_hash: proof.user_hash, hashed, company_hashes })
     }
+}
+
+/// The instant; none where it is not in the years 1 to 9999.
+pub(super) fn instant(at: prost_types::Timestamp) -> Option<UtcDateTime> {
+    let nanos = i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
+    let read = UtcDateTime::from_unix_timestamp_nanos(nanos).ok();
+    read.filter(|read| (0..1_000_000_000).contains(&at.nanos) && read.year() >= 1)
 }
 
 /// The value as JSON; none where a number in it is not one that every reader keeps exact. Recursion is bounded by

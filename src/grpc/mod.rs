@@ -6,6 +6,7 @@ pub mod caller;
 pub mod codec;
 pub mod convert;
 pub mod deadline;
+pub mod migration;
 pub mod rescue;
 pub mod service;
 pub mod signals;

@@ -93,6 +93,7 @@ fn violations(refusal: &Refusal) -> &[Violation] {
         | Refusal::Precondition(_)
         | Refusal::SourceFailed(_)
         | Refusal::StoreUnavailable
+        | Refusal::VersionConflict
         | Refusal::NotImplemented
         | Refusal::Internal => &[],
     }
@@ -107,6 +108,7 @@ const fn code(class: Class) -> Code {
         Class::PermissionDenied => Code::PermissionDenied,
         Class::NotFound => Code::NotFound,
         Class::Unavailable => Code::Unavailable,
+        Class::Aborted => Code::Aborted,
         Class::Unimplemented => Code::Unimplemented,
         Class::Internal => Code::Internal,
     }

@@ -219,6 +219,41 @@ impl Revoked<'_> {
     }
 }
 
+/// A policy was set at run time, or reset to the file's.
+#[derive(Debug)]
+pub struct AcceptanceSet<'a> {
+    /// Who said so.
+    pub caller: &'a str,
+    /// For which application.
+    pub application: &'a str,
+    /// The version from now on.
+    pub version: u64,
+    /// Whether the file's holds again.
+    pub was_reset: bool,
+}
+
+impl AcceptanceSet<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { caller, application, version, was_reset } = self;
+        tracing::info!(caller, application, version, was_reset, "A policy was set at run time");
+    }
+}
+
+/// A policy that was set at run time cannot be read: the one that was known stays in force.
+#[derive(Debug)]
+pub struct AcceptanceUnreadable<'a> {
+    /// Of which application.
+    pub application: &'a str,
+}
+
+impl AcceptanceUnreadable<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        tracing::error!(application = self.application, "A policy that was set at run time cannot be read");
+    }
+}
+
 /// The hashes of a subject were accepted again.
 #[derive(Debug)]
 pub struct Restored<'a> {

@@ -1,10 +1,14 @@
 //! What an operator reads when the server starts and when a configuration is checked.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::Options;
+use crate::acceptance::Acceptance;
+use crate::application::Application;
 use crate::config::dev::{APPLICATION, SECRETS};
 use crate::config::{Settings, Store};
 
@@ -55,23 +59,50 @@ Try, in another terminal:
     )
 }
 
-/// What a good configuration comes to.
-pub(super) fn checked(settings: &Settings, now: UtcDateTime) -> String {
+/// What a good configuration comes to, and what was set at run time over it.
+pub(super) fn checked(
+    settings: &Settings,
+    set: &Result<BTreeMap<String, Option<Application>>, &'static str>,
+    now: UtcDateTime,
+) -> String {
     let mut text = String::new();
     for application in &settings.applications {
-        let until = application.acceptance.hash_until.map_or_else(|| "no end set".to_owned(), |end| end.to_string());
         let line = format!(
-            "{}: profile {}, {} jwt and {} legacy keys, phase {}, hashes until: {until}\n",
+            "{}: profile {}, {} jwt and {} legacy keys, {}\n",
             application.name,
             application.profile.name,
             application.keys.jwt.len(),
             application.keys.legacy.len(),
-            application.acceptance.phase_at(now).name(),
+            policy(&application.acceptance, now),
         );
         text.push_str(&line);
+        match set.as_ref().ok().and_then(|set| set.get(&application.name)) {
+            None => {}
+            Some(None) => text.push_str("  set at run time and wins over this: cannot be read by this version\n"),
+            Some(Some(set)) => text.push_str(&format!("  {}\n", runtime(set, now))),
+        }
+    }
+    if let Err(why) = set {
+        text.push_str(&format!("what was set at run time is not shown: {why}\n"));
     }
     text.push_str("no problems\n");
     text
+}
+
+fn policy(acceptance: &Acceptance, now: UtcDateTime) -> String {
+    let until = acceptance.hash_until.map_or_else(|| "no end set".to_owned(), instant);
+    format!("phase {}, hashes until: {until}", acceptance.phase_at(now).name())
+}
+
+fn runtime(application: &Application, now: UtcDateTime) -> String {
+    let Some(set) = &application.set else { return String::new() };
+    let changed = if set.file_changed { "; THE FILE HAS CHANGED SINCE: set it again, or reset it" } else { "" };
+    let (policy, caller, at) = (policy(&application.acceptance, now), &set.caller, instant(set.at));
+    format!("set at run time by {caller} at {at} and wins over this: {policy}{changed}")
+}
+
+fn instant(at: UtcDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_else(|_beyond| at.to_string())
 }
 
 /// This program, as it can be called from where it was started: after `cargo run` it is on nobody's path.

@@ -25,12 +25,15 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::account::Books;
+use crate::application::Application;
 use crate::authority::Authority;
 use crate::clock::{Clock, System};
 use crate::config::{self, Problem, Settings, Store, Tls, World, dev};
 use crate::grpc::admin::SourcesService;
 use crate::grpc::caller::Gate;
+use crate::grpc::migration::MigrationService;
 use crate::grpc::proto::DESCRIPTORS;
+use crate::grpc::proto::admin::migration_server::MigrationServer;
 use crate::grpc::proto::admin::sources_server::SourcesServer;
 use crate::grpc::proto::token_authority_server::TokenAuthorityServer;
 use crate::grpc::rescue::Rescue;
@@ -41,7 +44,8 @@ use crate::pipeline::registry::KINDS;
 use crate::pipeline::{Pipeline, Seal};
 use crate::pseudonym::Pseudonyms;
 use crate::revocation::least_end;
-use crate::store::{Embedded, Heard, Memory, Replicated, SharedRedis, State};
+use crate::runtime;
+use crate::store::{Documents as _, Embedded, Heard, Memory, Replicated, SharedRedis, State};
 
 /// Requests that one connection may have under way; more wait.
 const STREAMS: u32 = 128;
@@ -51,6 +55,8 @@ const HEADER_BYTES: u32 = 16 * 1024;
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// How long a request may take, its arrival included: half-sent ones do not stay.
 const REQUEST: Duration = Duration::from_secs(30);
+/// How often it is asked for policies that were set at run time.
+const POLICIES: Duration = Duration::from_millis(500);
 /// The pause after a task that must not end has ended.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long requests under way may take after the signal to stop.
@@ -109,10 +115,28 @@ pub fn check_config(path: &Path) -> ExitCode {
         Err(problems) => report(&problems),
         Ok(settings) => {
             warn(&settings.warnings);
-            say(&banner::checked(&settings, world.now));
+            say(&banner::checked(&settings, &runtime_policies(&settings), world.now));
             ExitCode::SUCCESS
         }
     }
+}
+
+/// What was set at run time, where the store can be looked into from here.
+fn runtime_policies(settings: &Settings) -> Result<BTreeMap<String, Option<Application>>, &'static str> {
+    let look = async {
+        match &settings.store {
+            None => Ok(BTreeMap::new()),
+            Some(Store::Embedded { path }) => Embedded::look(path, runtime::KIND),
+            Some(Store::Redis { url, prefix, .. }) => {
+                let away = "the store cannot be reached from here";
+                let redis = Replicated::open((url, prefix), 0, System.now(), Box::new(|_, at| at)).await;
+                redis.map_err(|_no_address| away)?.documents(runtime::KIND).await.map_err(|_away| away)
+            }
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let documents = runtime.map_err(|_error| "this machine gives no timers or sockets")?.block_on(look)?;
+    Ok(runtime::set_at_run_time(&settings.applications, &documents))
 }
 
 fn settings(options: &Options, env: &BTreeMap<String, String>) -> Result<Settings, Vec<Problem>> {
@@ -180,9 +204,9 @@ async fn until_signal(
     let books = books(&settings, &*state, &metrics).await?;
     let (server, callers, snapshot) = settings.open(&metrics).await?;
     say(&banner);
-    let authority = Authority::new(Arc::new(System), snapshot, state, pipeline, books);
-    serve(Listeners { grpc: listener, admin }, Arc::new(authority), gate(callers, metrics), server.tls.as_ref(), stop)
-        .await
+    let authority = Arc::new(Authority::new(Arc::new(System), snapshot, state, pipeline, books));
+    tasks.spawn(follow_policies(Arc::clone(&authority)));
+    serve(Listeners { grpc: listener, admin }, authority, gate(callers, metrics), server.tls.as_ref(), stop).await
 }
 
 /// The state, where the configuration says that it is kept; in memory where it says nothing.
@@ -234,6 +258,17 @@ async fn hear_revocations(store: Arc<Replicated>, clock: Arc<dyn Clock>, metrics
         let following = store.follow(&*clock, |unheard| metrics.revocations_unheard(unheard));
         drop(AssertUnwindSafe(following).catch_unwind().await);
         tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Takes over the policies that are set at run time, for ever.
+pub async fn follow_policies(authority: Arc<Authority>) {
+    let mut number = None;
+    loop {
+        let following = AssertUnwindSafe(authority.follow_policies(number)).catch_unwind().await;
+        // A store that is away changes nothing: what was known last stays in force.
+        number = following.ok().and_then(Result::ok).or(number);
+        tokio::time::sleep(POLICIES).await;
     }
 }
 
@@ -298,6 +333,8 @@ pub async fn serve(
     let sources = sources.max_decoding_message_size(limits::REQUEST_BYTES);
     let service = TokenAuthorityServer::new(Service::new(Arc::clone(&authority)))
         .max_decoding_message_size(limits::REQUEST_BYTES);
+    let migration = MigrationServer::new(MigrationService::new(Arc::clone(&authority)));
+    let migration = migration.max_decoding_message_size(limits::REQUEST_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -319,11 +356,13 @@ pub async fn serve(
         // Clients from before the first stable version of reflection ask for this one.
         .add_service(InterceptedService::new(reflection().build_v1alpha()?, gate.clone()))
         .add_service(InterceptedService::new(sources, gate.clone()))
+        .add_service(InterceptedService::new(migration, gate.clone()))
         .add_service(InterceptedService::new(service, gate));
     let (drain, drained) = tokio::sync::oneshot::channel::<()>();
     let stop = async move {
         let loaded = async {
             authority.revoked().loaded().await;
+            authority.policies_known().await;
             announce(&health_reporter, true).await;
             serving.send_replace(true);
             std::future::pending::<()>().await;
@@ -351,7 +390,12 @@ pub async fn serve(
 /// Says to probes whether requests are taken.
 async fn announce(health: &HealthReporter, serving: bool) {
     let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-    let names = [TokenAuthorityServer::<Service>::NAME, SourcesServer::<SourcesService>::NAME, ""];
+    let names = [
+        TokenAuthorityServer::<Service>::NAME,
+        SourcesServer::<SourcesService>::NAME,
+        MigrationServer::<MigrationService>::NAME,
+        "",
+    ];
     for name in names {
         health.set_service_status(name, status).await;
     }

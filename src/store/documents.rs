@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::Away;
 
 /// Bytes of a document at most.
-pub const DOCUMENT_BYTES: usize = 64 * 1024;
+pub const DOCUMENT_BYTES: usize = 256 * 1024;
 
 /// A document as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

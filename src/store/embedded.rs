@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
+use redb::{
+    Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable as _, TableDefinition, TableError,
+};
 use time::UtcDateTime;
 
 use super::writer::{Task, Writer};
@@ -96,6 +98,24 @@ impl Embedded {
         Ok(Self { file, revoked, writer })
     }
 
+    /// The documents of a kind in a file that no server has open. Changes nothing, and makes no file.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be seen.
+    pub fn look(path: &Path, kind: &str) -> Result<BTreeMap<String, Document>, &'static str> {
+        if !path.exists() {
+            return Ok(BTreeMap::new());
+        }
+        match ReadOnlyDatabase::open(path) {
+            Ok(file) => of_kind(&file, kind).map_err(|_damaged| "the store cannot be read"),
+            Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) => {
+                Err("a server has the store open; ask it: countersign migration status")
+            }
+            Err(_damaged) => Err("the store cannot be read, or wants to be repaired by a server"),
+        }
+    }
+
     /// Reads off the runtime's workers: what is not in the cache is read from the disk.
     async fn read<T: Send + 'static>(
         &self,
@@ -162,19 +182,7 @@ impl Revoking for Embedded {
 impl Documents for Embedded {
     async fn documents(&self, kind: &str) -> Result<BTreeMap<String, Document>, Away> {
         let kind = kind.to_owned();
-        self.read(move |file| {
-            let mut of_kind = BTreeMap::new();
-            for entry in file.begin_read()?.open_table(DOCUMENTS)?.range((kind.as_str(), "")..)? {
-                let (key, value) = entry?;
-                let ((of, name), (version, bytes)) = (key.value(), value.value());
-                if of != kind {
-                    break;
-                }
-                of_kind.insert(name.to_owned(), Document { version, bytes: bytes.to_vec() });
-            }
-            Ok(of_kind)
-        })
-        .await
+        self.read(move |file| of_kind(file, &kind)).await
     }
 
     async fn document(&self, kind: &str, name: &str) -> Result<Option<Document>, Away> {
@@ -194,6 +202,25 @@ impl Documents for Embedded {
     async fn number(&self, kind: &str) -> Result<u64, Away> {
         Ok(self.documents(kind).await?.values().map(|document| document.version).sum())
     }
+}
+
+fn of_kind(file: &impl ReadableDatabase, kind: &str) -> Result<BTreeMap<String, Document>, redb::Error> {
+    let mut of_kind = BTreeMap::new();
+    let documents = match file.begin_read()?.open_table(DOCUMENTS) {
+        Ok(documents) => documents,
+        // An older file that no server has opened since.
+        Err(TableError::TableDoesNotExist(_)) => return Ok(of_kind),
+        Err(error) => return Err(error.into()),
+    };
+    for entry in documents.range((kind, "")..)? {
+        let (key, value) = entry?;
+        let ((of, name), (version, bytes)) = (key.value(), value.value());
+        if of != kind {
+            break;
+        }
+        of_kind.insert(name.to_owned(), Document { version, bytes: bytes.to_vec() });
+    }
+    Ok(of_kind)
 }
 
 /// Makes an empty file where there is none: nobody but its owner reads it, from the first moment on.

@@ -15,7 +15,7 @@ use countersign::observe::Metrics;
 use countersign::pipeline::registry::{KINDS, Kind};
 use countersign::pseudonym::Pseudonyms;
 use countersign::secret::Secret;
-use countersign::serve::{Listeners, pipeline, serve};
+use countersign::serve::{Listeners, follow_policies, pipeline, serve};
 use countersign::store::{
     Away, Document, Documents, FactKey, Facts, Memory, Name, OneTime, Replicated, Revocations, Revoked, Revoking,
     State, Use,
@@ -179,6 +179,10 @@ impl Setup {
         let shared: Arc<Fixed> = Arc::clone(&clock);
         let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
         let authority = Arc::new(Authority::new(shared, snapshot, self.state, pipeline, books));
+        // Known before the first request comes, where the store is there.
+        authority.follow_policies(None).await.unwrap_or_default();
+        #[expect(clippy::disallowed_methods, reason = "the server of a test ends with its runtime")]
+        tokio::spawn(follow_policies(Arc::clone(&authority)));
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = grpc.local_addr().unwrap();
         let admin = match server.admin_listen {
@@ -195,7 +199,7 @@ impl Setup {
     }
 }
 
-/// A store that is away.
+/// A store that went away after the start.
 #[derive(Default)]
 pub struct NoStore(Revocations);
 
@@ -238,8 +242,9 @@ impl Facts for NoStore {
 
 #[tonic::async_trait]
 impl Documents for NoStore {
+    /// Nothing was there at the start.
     async fn documents(&self, _kind: &str) -> Result<BTreeMap<String, Document>, Away> {
-        Err(Away)
+        Ok(BTreeMap::new())
     }
 
     async fn document(&self, _kind: &str, _name: &str) -> Result<Option<Document>, Away> {
@@ -251,7 +256,7 @@ impl Documents for NoStore {
     }
 
     async fn number(&self, _kind: &str) -> Result<u64, Away> {
-        Err(Away)
+        Ok(0)
     }
 }
 

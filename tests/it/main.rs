@@ -31,6 +31,7 @@ mod keys;
 mod killed;
 mod observing;
 mod one_time;
+mod policies;
 mod profiles;
 mod reasons;
 mod revoking;

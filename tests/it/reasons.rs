@@ -17,7 +17,6 @@ use crate::scripted::{Act, SCRIPTED, Script, found, say};
 /// What this version cannot produce, and why.
 const NOT_YET: &[(Reason, &str)] = &[
     (Reason::AuditUnavailable, "there is no audit log"),
-    (Reason::VersionConflict, "nothing can be changed at run time"),
     (Reason::RateLimited, "callers have no rate limit"),
     (Reason::Overloaded, "the server has no load limit of its own"),
     (Reason::Draining, "draining finishes what is under way and takes nothing new"),
@@ -202,11 +201,8 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
             server.accepted(verify_jwt(token(json!({})))).await;
             server.why(verify_jwt(token(json!({})))).await
         }
-        Reason::AuditUnavailable
-        | Reason::VersionConflict
-        | Reason::RateLimited
-        | Reason::Overloaded
-        | Reason::Draining => return None,
+        Reason::VersionConflict => reason(&crate::policies::conflict().await),
+        Reason::AuditUnavailable | Reason::RateLimited | Reason::Overloaded | Reason::Draining => return None,
     })
 }
 

@@ -135,6 +135,7 @@ impl World {
         let acme = Pattern::parse("acme/*").ok_or("a pattern")?;
         let caller = Caller { applications: vec![acme], clients: Clients::Any, ..Caller::anyone("tester") };
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        runtime.block_on(authority.follow_policies(None))?;
         Ok(Self { authority, runtime, caller, pem })
     }
 
