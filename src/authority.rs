@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use time::UtcDateTime;
@@ -28,6 +29,7 @@ use crate::order::{
 use crate::pipeline::{Base, Pipeline};
 use crate::refusal::{Reason, Refusal, Refused};
 use crate::revocation;
+use crate::runtime::Documents;
 use crate::split::split;
 use crate::store::{Revocations, State};
 use crate::token::legacy;
@@ -39,8 +41,10 @@ pub struct Authority {
     pub(crate) store: Arc<dyn State>,
     pub(crate) pipeline: Pipeline,
     pub(crate) books: Books,
-    /// Whether the policies that were set at run time are known.
-    pub(crate) policies: watch::Sender<bool>,
+    /// The policies that were set at run time, as they were heard last; none: nothing is known yet.
+    pub(crate) policies: watch::Sender<Option<Documents>>,
+    /// How often they were changed here.
+    pub(crate) changes: AtomicU64,
 }
 
 impl fmt::Debug for Authority {
@@ -64,7 +68,8 @@ impl Authority {
             store,
             pipeline,
             books,
-            policies: watch::Sender::new(false),
+            policies: watch::Sender::new(None),
+            changes: AtomicU64::new(0),
         }
     }
 

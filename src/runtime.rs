@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,6 +25,9 @@ use crate::store::{Away, Document};
 /// The kind of these documents; each has the application's name.
 pub const KIND: &str = "acceptance";
 
+/// Policies as they are kept, by application.
+pub(crate) type Documents = BTreeMap<String, Document>;
+
 /// What is kept.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
@@ -35,6 +39,13 @@ struct Kept {
     reason: String,
     /// What the file's policy was known by then.
     file: String,
+}
+
+/// How far changes were followed: those in the store, and those that were made here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Followed {
+    there: u64,
+    here: u64,
 }
 
 /// A document that is not what this version writes: a later one wrote it, or somebody else.
@@ -86,6 +97,7 @@ impl Authority {
         if !self.store.keep(KIND, &application.name, known, bytes.clone()).await.map_err(away)? {
             return Err(Refusal::VersionConflict);
         }
+        self.changes.fetch_add(1, Ordering::AcqRel);
         let version = known + 1;
         events::AcceptanceSet { caller: &kept.caller, application: &application.name, version, was_reset }.emit();
         self.apply(&[(application.name.clone(), Document { version, bytes })].into());
@@ -94,30 +106,37 @@ impl Authority {
 
     /// Whether the policies that were set at run time are known, and so anything can be judged.
     pub fn knows_policies(&self) -> bool {
-        *self.policies.borrow()
+        self.policies.borrow().is_some()
     }
 
     /// Returns when they are.
     pub async fn policies_known(&self) {
         // It cannot fail: the sender is here.
-        self.policies.subscribe().wait_for(|known| *known).await.map(drop).unwrap_or_default();
+        self.policies.subscribe().wait_for(Option::is_some).await.map(drop).unwrap_or_default();
     }
 
-    /// Takes over what was set anywhere since `number`. Gives the number to ask with next time.
-    pub async fn follow_policies(&self, number: Option<u64>) -> Result<u64, Away> {
-        let newest = self.store.number(KIND).await?;
-        if number != Some(newest) {
-            let documents = self.store.documents(KIND).await?;
-            if !self.apply(&documents) && !self.knows_policies() {
-                return Err(Away);
-            }
-            self.policies.send_if_modified(|known| !std::mem::replace(known, true));
+    /// Takes over what was set anywhere since `known`, and gives back to the store what it has lost. Gives what to ask with
+    /// next time.
+    pub async fn follow_policies(&self, known: Option<Followed>) -> Result<Followed, Away> {
+        // A store that was emptied right after a change here looks like before it.
+        let here = self.changes.load(Ordering::Acquire);
+        let newest = Followed { there: self.store.number(KIND).await?, here };
+        if known == Some(newest) {
+            return Ok(newest);
         }
-        Ok(newest)
+        let documents = self.store.documents(KIND).await?;
+        let known = self.policies.borrow().clone().unwrap_or_default();
+        for (name, document) in &known {
+            if documents.get(name).is_none_or(|there| there.version < document.version) {
+                self.store.put_back(KIND, name, document).await?;
+            }
+        }
+        // What cannot be read when nothing is known yet could be the end of hashes.
+        if self.apply(&documents) || self.knows_policies() { Ok(newest) } else { Err(Away) }
     }
 
     /// Puts the policies in force. Whether all could be read; one that cannot be leaves its application as it is.
-    fn apply(&self, documents: &BTreeMap<String, Document>) -> bool {
+    fn apply(&self, documents: &Documents) -> bool {
         let mut readable = true;
         self.snapshot.rcu(|snapshot| {
             let mut applications = snapshot.applications.clone();
@@ -133,6 +152,12 @@ impl Authority {
             }
             Snapshot { applications, sources: snapshot.sources.clone() }
         });
+        if readable {
+            self.policies.send_modify(|known| {
+                let known = known.get_or_insert_default();
+                known.extend(documents.iter().map(|(name, document)| (name.clone(), document.clone())));
+            });
+        }
         readable
     }
 }
@@ -154,10 +179,7 @@ fn with(application: &Application, document: &Document) -> Result<Application, U
 /// The applications with what was set at run time, for who looks without serving; none in place of one whose policy cannot
 /// be read.
 #[must_use]
-pub fn set_at_run_time(
-    applications: &[Application],
-    documents: &BTreeMap<String, Document>,
-) -> BTreeMap<String, Option<Application>> {
+pub fn set_at_run_time(applications: &[Application], documents: &Documents) -> BTreeMap<String, Option<Application>> {
     let named = applications.iter().filter_map(|one| Some((one, documents.get(&one.name)?)));
     let read = named.map(|(one, document)| (one.name.clone(), with(one, document).ok()));
     // One that was reset is as the file has it.

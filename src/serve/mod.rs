@@ -263,11 +263,11 @@ async fn hear_revocations(store: Arc<Replicated>, clock: Arc<dyn Clock>, metrics
 
 /// Takes over the policies that are set at run time, for ever.
 pub async fn follow_policies(authority: Arc<Authority>) {
-    let mut number = None;
+    let mut known = None;
     loop {
-        let following = AssertUnwindSafe(authority.follow_policies(number)).catch_unwind().await;
+        let following = AssertUnwindSafe(authority.follow_policies(known)).catch_unwind().await;
         // A store that is away changes nothing: what was known last stays in force.
-        number = following.ok().and_then(Result::ok).or(number);
+        known = following.ok().and_then(Result::ok).or(known);
         tokio::time::sleep(POLICIES).await;
     }
 }

@@ -32,6 +32,12 @@ pub trait Documents: Send + Sync {
     /// False, and nothing is changed, where another version is there.
     async fn keep(&self, kind: &str, name: &str, known: u64, bytes: Vec<u8>) -> Result<bool, Away>;
 
+    /// Puts back a document that the store has lost, as this server last knew it; the same or a later version stays. A store
+    /// that loses nothing has nothing to do.
+    async fn put_back(&self, _kind: &str, _name: &str, _document: &Document) -> Result<(), Away> {
+        Ok(())
+    }
+
     /// Changes whenever one of the kind is kept.
     async fn number(&self, kind: &str) -> Result<u64, Away>;
 }

@@ -18,6 +18,17 @@ redis.call('INCR', KEYS[2])
 return 1
 ";
 
+/// Keeps a document as it was, where an older one or none is there. ARGV: name, version, bytes.
+const PUT_BACK: &str = "
+local there = redis.call('HGET', KEYS[1], ARGV[1])
+local version = there and string.match(there, '^%d+') or '0'
+if tonumber(version) < tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
+  redis.call('INCR', KEYS[2])
+end
+return 1
+";
+
 #[async_trait]
 impl Documents for Replicated {
     async fn documents(&self, kind: &str) -> Result<BTreeMap<String, Document>, Away> {
@@ -38,12 +49,13 @@ impl Documents for Replicated {
         if bytes.len() > DOCUMENT_BYTES {
             return Err(Away);
         }
-        let mut command = redis::cmd("EVAL");
-        command.arg(KEEP).arg(2);
-        command.arg(self.redis.named(&format!("documents:{kind}")));
-        command.arg(self.redis.named(&format!("documents:{kind}:number")));
-        command.arg(name).arg(known).arg(bytes);
-        self.durably(command).await
+        self.durably(self.document_script(KEEP, kind, name, known, &bytes)).await
+    }
+
+    async fn put_back(&self, kind: &str, name: &str, document: &Document) -> Result<(), Away> {
+        let kept: bool =
+            self.durably(self.document_script(PUT_BACK, kind, name, document.version, &document.bytes)).await?;
+        if kept { Ok(()) } else { Err(Away) }
     }
 
     async fn number(&self, kind: &str) -> Result<u64, Away> {
@@ -51,6 +63,17 @@ impl Documents for Replicated {
         commands.cmd("GET").arg(self.redis.named(&format!("documents:{kind}:number")));
         let (number,): (Option<u64>,) = self.run(&commands).await?;
         Ok(number.unwrap_or(0))
+    }
+}
+
+impl Replicated {
+    fn document_script(&self, script: &str, kind: &str, name: &str, version: u64, bytes: &[u8]) -> redis::Cmd {
+        let mut command = redis::cmd("EVAL");
+        command.arg(script).arg(2);
+        command.arg(self.redis.named(&format!("documents:{kind}")));
+        command.arg(self.redis.named(&format!("documents:{kind}:number")));
+        command.arg(name).arg(version).arg(bytes);
+        command
     }
 }
 

@@ -180,7 +180,7 @@ impl Setup {
         let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
         let authority = Arc::new(Authority::new(shared, snapshot, self.state, pipeline, books));
         // Known before the first request comes, where the store is there.
-        authority.follow_policies(None).await.unwrap_or_default();
+        authority.follow_policies(None).await.map(|_followed| ()).unwrap_or_default();
         #[expect(clippy::disallowed_methods, reason = "the server of a test ends with its runtime")]
         tokio::spawn(follow_policies(Arc::clone(&authority)));
         let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -7,7 +7,7 @@ use countersign::grpc::proto::admin::migration_client::MigrationClient;
 use countersign::grpc::proto::verify_response::Outcome;
 use countersign::grpc::proto::{Reason, admin};
 use countersign::store::{Documents as _, Embedded, Memory};
-use countersign_test_services::Redis;
+use countersign_test_services::{Redis, until};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -261,6 +261,21 @@ async fn every_server_of_a_redis_follows_within_seconds() {
     assert_eq!(get(&two).await.version, 1);
     reset(&two, 1).await;
     assert_eq!(verdict(&mut two).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_lost_a_policy_gets_it_back_from_who_knows_it() {
+    let mut redis = Redis::start();
+    let mut one = Setup::default().policy(FILE).on(&redis).await.start().await;
+    one.until_serving().await;
+    set(&one, wire::Acceptance::default(), 0).await;
+    set(&one, ended_policy(), 1).await;
+    redis.restart();
+    until("the policy", || redis.run(&["HGET", "test:documents:acceptance", APP]).starts_with("2 "));
+    assert_eq!(verdict(&mut one).await, Some(Reason::HashNoLongerAccepted));
+    let mut two = Setup::default().policy(FILE).on(&redis).await.start().await;
+    two.until_serving().await;
+    assert_eq!(verdict(&mut two).await, Some(Reason::HashNoLongerAccepted));
 }
 
 #[test]

@@ -354,7 +354,7 @@ async fn a_redis_that_is_away_lifts_no_revocation_and_what_it_lost_is_told_again
     assert_eq!(error(&two.verify(hash("123456")).await.unwrap_err()), away);
     assert_eq!(error(&two.sign(sign_for(user("1"))).await.unwrap_err()), away);
     assert_eq!(error(&two.exchange(of_hash("1")).await.unwrap_err()), away);
-    two.hash(hash_of("1")).await.unwrap();
+    assert_eq!(error(&two.hash(hash_of("1")).await.unwrap_err()), away);
     // It comes back empty, and is told by who knows.
     redis.restart();
     until("a revocation", || redis.run(&["HLEN", "test:revoked"]) == "2");
