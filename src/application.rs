@@ -39,6 +39,8 @@ pub struct Application {
     pub acceptance: Acceptance,
     /// The policy of the file, where another was set at run time.
     pub set: Option<SetAtRunTime>,
+    /// When hashes can end.
+    pub readiness: Readiness,
     /// What is declared of users.
     pub users: Attributes,
     /// What is declared of companies.
@@ -75,6 +77,15 @@ pub struct Exchange {
     pub jwt: bool,
     /// How long tokens may follow one another, from the first.
     pub max_session: Duration,
+}
+
+/// What has to be seen before hashes can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// For how many complete days.
+    pub window_days: u16,
+    /// How many accepted JWTs on each of them.
+    pub min_daily: u64,
 }
 
 impl Application {

@@ -30,6 +30,7 @@ pub mod pipeline;
 pub mod profile;
 pub mod pseudonym;
 pub mod refusal;
+pub mod report;
 pub mod revocation;
 pub mod runtime;
 pub mod schema;

@@ -8,13 +8,14 @@ use time::Duration;
 use super::reader::{Table, plainly};
 use super::sources::{Checked, LONGEST_MS};
 use super::{World, acceptance, attributes, keys};
-use crate::application::{Application, Exchange};
+use crate::application::{Application, Exchange, Readiness};
 use crate::attributes::Attributes;
 use crate::caller::is_application_name;
 use crate::identity::{Field, Privileged};
 use crate::limits;
 use crate::pipeline::{Circle, Plan};
 use crate::profile::{Presence, Profile};
+use crate::report::Days;
 use crate::schema::Schema;
 use crate::token::jwt::Expected;
 use crate::token::times::Rules;
@@ -27,6 +28,11 @@ const MAX_SESSION_SECS: i64 = 86_400;
 const BUDGET: std::time::Duration = std::time::Duration::from_secs(1);
 /// Ten years: nobody means more.
 const LONGEST_SECS: i64 = 315_360_000;
+/// Four weeks: whoever comes once a month is seen.
+const WINDOW_DAYS: u16 = 28;
+/// A window has today besides.
+const MOST_WINDOW_DAYS: i64 = Days::MOST as i64 - 1;
+const MOST_DAILY: i64 = 1_000_000_000;
 
 pub(super) fn read(
     root: &Table<'_>,
@@ -46,7 +52,7 @@ pub(super) fn read(
                 table.table(below);
             }
             table.text("environment");
-            drop((privileged(&table), exchange(&table), acceptance::read(&table), claims(&table)));
+            drop((privileged(&table), exchange(&table), acceptance::read(&table), readiness(&table), claims(&table)));
             table.done();
             continue;
         };
@@ -63,6 +69,7 @@ pub(super) fn read(
             exchange: exchange(&table),
             acceptance: acceptance::read(&table),
             set: None,
+            readiness: readiness(&table),
             budget,
             plan,
             schema: schema.map(Arc::new),
@@ -171,6 +178,17 @@ fn exchange(application: &Table<'_>) -> Exchange {
         Exchange { jwt: table.flag("jwt"), max_session: max_session.map_or(default.max_session, Duration::seconds) };
     table.done();
     exchange
+}
+
+fn readiness(application: &Table<'_>) -> Readiness {
+    let mut readiness = Readiness { window_days: WINDOW_DAYS, min_daily: 1 };
+    let Some(table) = application.table("migration") else { return readiness };
+    let window = table.integer("window_days", 1..=MOST_WINDOW_DAYS);
+    readiness.window_days = window.and_then(|days| u16::try_from(days).ok()).unwrap_or(readiness.window_days);
+    let daily = table.integer("min_daily", 1..=MOST_DAILY);
+    readiness.min_daily = daily.and_then(|daily| u64::try_from(daily).ok()).unwrap_or(readiness.min_daily);
+    table.done();
+    readiness
 }
 
 fn privileged(application: &Table<'_>) -> Privileged {

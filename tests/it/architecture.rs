@@ -21,6 +21,7 @@ const FORBIDDEN: &[(&[&str], &[&str], &str)] = &[
             "caller.rs",
             "expression",
             "schema.rs",
+            "report",
         ],
         &[
             "tokio",
@@ -63,7 +64,7 @@ const FORBIDDEN: &[(&[&str], &[&str], &str)] = &[
     (&["grpc"], &["crate::serve", "crate::cli"], "the wire does not know who serves it"),
     (
         &["cli"],
-        &["crate::authority", "crate::token", "crate::pipeline", "crate::store", "crate::acceptance"],
+        &["crate::authority", "crate::token", "crate::pipeline", "crate::store", "crate::acceptance", "crate::report"],
         "the command line is a client",
     ),
     (

@@ -405,3 +405,20 @@ acceptance = { hash_until = "x" }
     ];
     assert_eq!(keys, wanted);
 }
+
+#[test]
+fn what_has_to_be_seen_before_hashes_end_is_read_and_bounded() {
+    let with = |keys: &str| Setup::default().and(&format!("[applications.\"acme/feedback\".migration]\n{keys}\n"));
+    let read = |setup: Setup| {
+        let readiness = setup.check().unwrap().applications[0].readiness;
+        (readiness.window_days, readiness.min_daily)
+    };
+    assert_eq!(read(Setup::default()), (28, 1));
+    assert_eq!(read(with("window_days = 365\nmin_daily = 1000000000")), (365, 1_000_000_000));
+    let path = "applications.\"acme/feedback\".migration";
+    for (key, wrong) in [("window_days", "0"), ("window_days", "366"), ("min_daily", "0"), ("min_daily", "1000000001")]
+    {
+        only(with(&format!("{key} = {wrong}")), &format!("{path}.{key}"), "whole number");
+    }
+    only(with("window = 28"), &format!("{path}.window"), "is not a key here");
+}
