@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::process::until_stopped;
+
 /// How long a server may take until it answers: the machines of a CI are slow, and a server that never does is a bug.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -94,6 +96,10 @@ impl Daemon {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.unwrap().success());
+        if name == "STOP" {
+            // Its threads go on for a moment, and would still answer.
+            until_stopped(&self.child.id().to_string());
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
+use crate::process::until_stopped;
 use crate::until;
 
 /// Which of the examples.
@@ -74,6 +75,10 @@ impl Remote {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.unwrap().success());
+        if name == "STOP" {
+            // Its threads go on for a moment, and would still answer.
+            until_stopped(&self.child.id().to_string());
+        }
     }
 
     /// Waits until it has ended.
