@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use countersign_claim_source::{Check, Reference, Template, Text, Tls, TlsFiles};
-use redis::TlsCertificates;
+use countersign_claim_source::{Check, Reference, Secret, Template, Text, Tls};
+use countersign_redis_link::{Connector, SCHEMES, Settings};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::address::{Address, Location, SCHEMES};
-use crate::connect::Login;
 use crate::format::Layout;
-use crate::tls;
 
 /// `[sources.<name>.config]`
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -75,103 +72,41 @@ pub(crate) struct Sentinel {
 /// A configuration in which nothing is wrong.
 #[derive(Debug)]
 pub struct Checked {
-    pub(crate) servers: Servers,
-    pub(crate) login: Option<Login>,
-    pub(crate) database: u32,
-    /// None: no TLS.
-    pub(crate) tls: Option<TlsCertificates>,
+    pub(crate) connector: Connector,
     pub(crate) key: Template,
     pub(crate) layout: Layout,
 }
-
-/// What is connected to.
-#[derive(Clone, Debug)]
-pub(crate) enum Servers {
-    One(Address),
-    /// Nodes of a Cluster.
-    Cluster(Vec<Address>),
-    /// Sentinels, with a name for the primary and a user of their own.
-    Sentinels {
-        addresses: Vec<Address>,
-        master_name: String,
-        login: Option<Login>,
-    },
-}
-
-/// Where nothing else is written.
-const REDIS_PORT: u16 = 6379;
-const SENTINEL_PORT: u16 = 26379;
 
 impl Config {
     /// Finds all that is wrong.
     pub(crate) fn check(self, check: &Check<'_>) -> Option<Checked> {
         let key = self.key(check);
         let layout = Layout::read(&self, check);
-        let nodes = self.nodes(check);
-        let files = self.tls.as_ref().map_or_else(|| Some(TlsFiles::default()), |tls| check.tls("tls", tls));
-        let certificates = files.and_then(|files| tls::read(files, check));
-        let sentinel = self.sentinel.as_ref().map(|sentinel| self.sentinels(sentinel, check));
-        let password = self.password.as_ref().and_then(|reference| check.secret("password", reference));
+        let connector = self.settings(check).check(&|key, wrong, right| check.problem(key, wrong, right));
+        Some(Checked { connector: connector?, key: key?, layout: layout? })
+    }
 
-        let Location { address, username, password: in_url, database, tls } = self.location(check)?;
-        if self.tls.is_some() && !tls {
-            check.problem("tls", "is not used: `url` does not say TLS", "rediss:// in `url`, or remove `tls`");
-        }
-        let database = self.database.or(database).unwrap_or_default();
-        if self.cluster && database != 0 {
-            check.problem("database", "is not 0, and a Cluster has no other", "remove it, and from `url`");
-        }
-        let given = self.password.is_some() || in_url.is_some();
-        check_user("username", self.username.as_ref().or(username.as_ref()), given, check);
-        let login = password.or(in_url).map(|password| Login { username: self.username.or(username), password });
-        let servers = match sentinel {
-            Some((master_name, login)) => Servers::Sentinels { addresses: join(address, nodes), master_name, login },
-            None if self.cluster => Servers::Cluster(join(address, nodes)),
-            None => Servers::One(address),
+    /// How its Redis is reached, with what the references lead to.
+    fn settings(self, check: &Check<'_>) -> Settings {
+        // One that is written and leads nowhere is told by then, and nothing else is to be blamed for it.
+        let secret = |key: &str, reference: &Reference| {
+            check.secret(key, reference).unwrap_or_else(|| Secret::new(String::new()))
         };
-        let tls = Some(certificates?).filter(|_| tls);
-        Some(Checked { servers, login, database, tls, key: key?, layout: layout? })
-    }
-
-    fn location(&self, check: &Check<'_>) -> Option<Location> {
-        let url = check.url("url", &self.url, &SCHEMES)?;
-        let port = if self.sentinel.is_some() { SENTINEL_PORT } else { REDIS_PORT };
-        let location = Location::read(url.expose(), port);
-        if location.is_none() {
-            let right = "redis://user:password@host:6379/database, and nothing behind it";
-            check.problem("url", "is no address of a Redis", right);
+        let sentinel = self.sentinel.map(|sentinel| countersign_redis_link::Sentinel {
+            master_name: sentinel.master_name,
+            username: sentinel.username,
+            password: sentinel.password.map(|reference| secret("sentinel.password", &reference)),
+        });
+        Settings {
+            url: check.url("url", &self.url, &SCHEMES),
+            nodes: self.nodes,
+            cluster: self.cluster,
+            sentinel,
+            username: self.username,
+            password: self.password.map(|reference| secret("password", &reference)),
+            database: self.database,
+            tls: self.tls.map(|tls| check.tls("tls", &tls).unwrap_or_default()),
         }
-        location
-    }
-
-    fn nodes(&self, check: &Check<'_>) -> Vec<Address> {
-        if !self.nodes.is_empty() && !self.cluster && self.sentinel.is_none() {
-            check.problem(
-                "nodes",
-                "are of a Cluster or Sentinels, and neither is named",
-                "remove it, or cluster = true",
-            );
-        }
-        let read = |node: &String| Address::read(node).filter(|address| !address.host.is_empty());
-        let nodes: Vec<_> = self.nodes.iter().filter_map(read).collect();
-        if nodes.len() < self.nodes.len() {
-            check.problem("nodes", "has one that is not host:port", "as in [\"cache-2.example:6379\"]");
-        }
-        nodes
-    }
-
-    /// The name of the primary, and who asks the Sentinels.
-    fn sentinels(&self, sentinel: &Sentinel, check: &Check<'_>) -> (String, Option<Login>) {
-        if self.cluster {
-            check.problem("sentinel", "watches no Cluster", "remove it, or `cluster`");
-        }
-        if sentinel.master_name.is_empty() {
-            check.problem("sentinel.master_name", "is empty", "the name in `sentinel monitor`");
-        }
-        check_user("sentinel.username", sentinel.username.as_ref(), sentinel.password.is_some(), check);
-        let password = sentinel.password.as_ref().and_then(|reference| check.secret("sentinel.password", reference));
-        let login = password.map(|password| Login { username: sentinel.username.clone(), password });
-        (sentinel.master_name.clone(), login)
     }
 
     fn key(&self, check: &Check<'_>) -> Option<Template> {
@@ -191,16 +126,6 @@ impl Config {
     }
 }
 
-fn check_user(key: &str, username: Option<&String>, password: bool, check: &Check<'_>) {
-    if username.is_some() && !password {
-        check.problem(key, "has no password", "write the password too, or neither");
-    }
-}
-
-fn join(first: Address, more: Vec<Address>) -> Vec<Address> {
-    [first].into_iter().chain(more).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use countersign_claim_source::conformance;
@@ -209,61 +134,11 @@ mod tests {
     use super::*;
     use crate::Redis;
 
-    /// A file that holds a secret.
-    struct Secret(tempfile::NamedTempFile);
-
-    impl Secret {
-        fn new(text: &str) -> Self {
-            let file = tempfile::NamedTempFile::new().expect("a file");
-            std::fs::write(file.path(), text).expect("written");
-            Self(file)
-        }
-
-        fn reference(&self) -> Value {
-            json!({ "file": self.0.path() })
-        }
-    }
-
     fn check(config: &Value) -> Result<Checked, Vec<String>> {
         let mut whole = json!({"url": "redis://cache.example", "key": "user:{user_id}"});
         whole.as_object_mut().expect("a table").extend(config.as_object().cloned().expect("a table"));
         let checked = conformance::check::<Redis>(whole, &["plan", "seats"], &["tenant"]);
         checked.map_err(|problems| problems.into_iter().map(|p| format!("{} {}", p.key, p.wrong)).collect())
-    }
-
-    #[test]
-    fn what_has_a_key_of_its_own_goes_before_the_address() {
-        let (url, password) = (Secret::new("rediss://svc:p%40ss@cache.example/3"), Secret::new("s3cret"));
-        let login = |config: Value| {
-            let checked = check(&config).expect("no problem");
-            let login = checked.login.map(|login| (login.username, login.password.expose().to_owned()));
-            (login, checked.database, checked.tls.is_some())
-        };
-        let some = |username: &str, password: &str| Some((Some(username.to_owned()), password.to_owned()));
-        assert_eq!(login(json!({})), (None, 0, false));
-        assert_eq!(login(json!({"url": url.reference()})), (some("svc", "p@ss"), 3, true));
-        let password = json!({"url": url.reference(), "password": password.reference()});
-        assert_eq!(login(password.clone()), (some("svc", "s3cret"), 3, true));
-        let mut all = password;
-        all.as_object_mut()
-            .expect("a table")
-            .extend([("username".into(), json!("own")), ("database".into(), json!(4))]);
-        assert_eq!(login(all), (some("own", "s3cret"), 4, true));
-    }
-
-    #[test]
-    fn what_the_addresses_lead_to_is_written_out() {
-        let address = |host: &str, port| Address { host: host.to_owned(), port };
-        let nodes = json!(["b.example:6380"]);
-        let one = check(&json!({})).expect("no problem").servers;
-        assert!(matches!(one, Servers::One(server) if server == address("cache.example", 6379)));
-        let cluster = check(&json!({"cluster": true, "nodes": nodes})).expect("no problem").servers;
-        let seeds = [address("cache.example", 6379), address("b.example", 6380)];
-        assert!(matches!(cluster, Servers::Cluster(addresses) if addresses == seeds));
-        let sentinel = json!({"sentinel": {"master_name": "profiles"}, "nodes": nodes});
-        let sentinels = [address("cache.example", 26379), address("b.example", 6380)];
-        assert!(matches!(check(&sentinel).expect("no problem").servers,
-            Servers::Sentinels { addresses, master_name, login: None } if addresses == sentinels && master_name == "profiles"));
     }
 
     #[test]
@@ -305,21 +180,14 @@ mod tests {
         let check = |ca: &str, cert: &str, key: &str| {
             let tls =
                 json!({"ca": certificates.path(ca), "cert": certificates.path(cert), "key": certificates.path(key)});
-            check(&json!({"url": "rediss://cache.example", "tls": tls})).map(|checked| checked.tls.is_some())
+            check(&json!({"url": "rediss://cache.example", "tls": tls})).map(drop)
         };
-        assert_eq!(check("ca.pem", "client.pem", "client.key"), Ok(true));
+        assert_eq!(check("ca.pem", "client.pem", "client.key"), Ok(()));
         let wrong = |problem: &str| Err(vec![problem.to_owned()]);
         assert_eq!(check("ca.key", "client.pem", "client.key"), wrong("tls.ca holds no certificate"));
         assert_eq!(check("ca.pem", "client.key", "client.key"), wrong("tls.cert holds no certificate"));
         let key = "tls.key is no private key, or not the one of tls.cert";
         assert_eq!(check("ca.pem", "client.pem", "client.pem"), wrong(key));
         assert_eq!(check("ca.pem", "client.pem", "other.key"), wrong(key));
-    }
-
-    #[test]
-    fn nothing_that_is_checked_shows_a_secret() {
-        let url = Secret::new("redis://svc:s3cret@cache.example");
-        let checked = check(&json!({"url": url.reference()})).expect("no problem");
-        assert!(!format!("{checked:?}").contains("s3cret"));
     }
 }

@@ -1,27 +1,22 @@
 //! Claims from Redis, as the source: the fields of a hash, or a JSON document in a string.
 //!
 //! It only reads. The library `redis` speaks the protocol and knows Sentinel and Cluster; what is ours is how claims are
-//! found (`format`), that what is read stays small (`question`), and that a bad connection is replaced (`link`). It does
-//! not read from replicas, and caches nothing.
+//! found (`format`) and that what is read stays small (`question`). How the servers are reached is `countersign-redis-link`.
+//! It does not read from replicas, and caches nothing.
 
-mod address;
 mod config;
-mod connect;
 mod failure;
 mod format;
-mod link;
 mod question;
-mod tls;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use countersign_claim_source::{Answer, Ask, Check, ClaimSource, OpenError, SourceKind, Template};
+use countersign_redis_link::{Failed, Link};
 
 pub use self::config::{Checked, Config};
-use self::connect::Connector;
 use self::format::Layout;
-use self::link::Link;
 
 /// `kind = "redis"`
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +35,8 @@ impl SourceKind for Redis {
     async fn open(checked: Checked) -> Result<Arc<dyn ClaimSource>, OpenError> {
         // The library takes the cryptography of TLS from the process. An error says that the process has one.
         rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap_or_default();
-        let Checked { servers, login, database, tls, key, layout } = checked;
-        let link = Link::new(Connector { servers, login, database, tls });
-        Ok(Arc::new(Open { link, key, layout }))
+        let Checked { connector, key, layout } = checked;
+        Ok(Arc::new(Open { link: Link::new(connector), key, layout }))
     }
 }
 
@@ -61,7 +55,13 @@ impl ClaimSource for Open {
             Err(answer) => return answer,
         };
         let Some(question) = self.layout.question(key, ask) else { return Answer::NotFound };
-        let values = self.link.ask(&question, ask.time).await;
-        values.map_or_else(|failure| failure.answer, |values| self.layout.answer(values, ask))
+        let question = &question;
+        match self.link.ask(ask.time, |connection| async move { question.ask(&connection).await }).await {
+            Ok(Some(values)) => self.layout.answer(values, ask),
+            Ok(None) => failure::too_large(),
+            Err(Failed::Connecting(error)) => failure::connecting(&error),
+            Err(Failed::Asking(error)) => failure::asking(&error),
+            Err(Failed::Silent) => failure::silent(),
+        }
     }
 }

@@ -3,19 +3,20 @@
 //! The library repairs some of its connections and goes on with others for ever. Here none is repaired: whatever it
 //! was that failed, unless it was about what was asked for, the next question goes over a new connection.
 
+use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
+use redis::{ErrorKind, RedisError, RedisResult};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::connect::{Connection, Connector};
-use crate::failure::{Failure, Fate};
-use crate::question::{Question, Values};
 
-/// How much earlier than the host a reply is given up, so that it is known here that none came.
+/// How much earlier than its time is up a reply is given up, so that it is known here that none came.
 const MARGIN: Duration = Duration::from_millis(2);
 
 /// How long a server may have been silent when a reply does not come in time. A question for which there was hardly any
@@ -27,13 +28,37 @@ const SILENCE: Duration = Duration::from_millis(250);
 const CLUSTER_REST: Duration = Duration::from_secs(5);
 
 /// The connection to a Redis, whenever there is one.
-pub(crate) struct Link {
+pub struct Link {
     connector: Arc<Connector>,
     slot: Mutex<Option<Connecting>>,
 }
 
+/// Why there is no reply.
+#[derive(Clone, Debug)]
+pub enum Failed {
+    /// It could not be connected to.
+    Connecting(RedisError),
+    /// An error came in place of a reply.
+    Asking(RedisError),
+    /// None came in time.
+    Silent,
+}
+
+/// What that says of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is in order: the failure is about what was asked for.
+    Good,
+    /// It leads nowhere, or to a server that cannot help now.
+    Bad,
+    /// It ended before the reply, through no fault of the question: that may be asked again over another one.
+    Ended,
+    /// The reply did not come in time.
+    Silent,
+}
+
 /// An attempt to connect, and then what came of it. Many wait for it at the same time.
-type Connecting = Shared<BoxFuture<'static, Result<Connected, Failure>>>;
+type Connecting = Shared<BoxFuture<'static, RedisResult<Connected>>>;
 
 #[derive(Clone)]
 struct Connected {
@@ -42,30 +67,71 @@ struct Connected {
     good: Arc<Mutex<Instant>>,
 }
 
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("connector", &self.connector).finish_non_exhaustive()
+    }
+}
+
+impl Failed {
+    fn fate(&self) -> Fate {
+        match self {
+            Self::Connecting(_) => Fate::Bad,
+            Self::Silent => Fate::Silent,
+            Self::Asking(error) => match error.code() {
+                Some("WRONGTYPE" | "NOPERM") => Fate::Good,
+                Some(_) => Fate::Bad,
+                None if error.kind() == ErrorKind::Parse => Fate::Bad,
+                None if error.is_timeout() => Fate::Silent,
+                None => Fate::Ended,
+            },
+        }
+    }
+}
+
 impl Link {
     /// A link that connects when it is first asked.
-    pub(crate) fn new(connector: Connector) -> Self {
+    #[must_use]
+    pub fn new(connector: Connector) -> Self {
         Self { connector: Arc::new(connector), slot: Mutex::default() }
     }
 
-    /// What stands where the question says. What was lost with a connection from before is asked once more over a new
-    /// one: everything asked here only reads, and a server that was restarted while nobody asked is no reason to fail.
-    pub(crate) async fn ask(&self, question: &Question, time: Duration) -> Result<Values, Failure> {
+    /// The reply to what is asked over the connection, within this time, connecting included. What was lost with a
+    /// connection from before is asked once more over a new one, so it has to be such that asking twice does no harm: a
+    /// server that was restarted while nobody asked is no reason to fail.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no reply in time.
+    pub async fn ask<T, F>(&self, time: Duration, ask: impl Fn(Connection) -> F) -> Result<T, Failed>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let end = Instant::now() + time.saturating_sub(MARGIN);
         let (connecting, used) = self.connecting();
-        match self.over(connecting, question, time).await {
-            Err(Failure { connection: Fate::Ended, .. }) if used => {
+        match self.over(connecting, end, &ask).await {
+            Err(failed) if used && failed.fate() == Fate::Ended => {
                 let (connecting, _) = self.connecting();
-                self.over(connecting, question, time).await
+                self.over(connecting, end, &ask).await
             }
             replied => replied,
         }
     }
 
-    async fn over(&self, connecting: Connecting, question: &Question, time: Duration) -> Result<Values, Failure> {
-        let connected = connecting.clone().await?;
-        let reply = timeout(time.saturating_sub(MARGIN), question.ask(&connected.connection)).await;
-        let reply = reply.unwrap_or_else(|_elapsed| Err(Failure::silent()));
-        if connected.is_bad_after(&reply) {
+    async fn over<T, F>(
+        &self,
+        connecting: Connecting,
+        end: Instant,
+        ask: &impl Fn(Connection) -> F,
+    ) -> Result<T, Failed>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let connected = timeout_at(end, connecting.clone()).await;
+        let connected = connected.unwrap_or_else(|_elapsed| Err(late())).map_err(Failed::Connecting)?;
+        let reply = timeout_at(end, ask(connected.connection.clone())).await;
+        let reply = reply.map_or(Err(Failed::Silent), |reply| reply.map_err(Failed::Asking));
+        if connected.is_bad_after(reply.as_ref().err().map_or(Fate::Good, Failed::fate)) {
             let mut slot = self.slot();
             // Somebody else may have replaced it already.
             if slot.as_ref().is_some_and(|current| current.ptr_eq(&connecting)) {
@@ -95,9 +161,8 @@ impl Link {
 
 impl Connected {
     /// Whether what came of a question says that the connection is to be replaced.
-    fn is_bad_after(&self, reply: &Result<Values, Failure>) -> bool {
+    fn is_bad_after(&self, fate: Fate) -> bool {
         let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        let fate = reply.as_ref().map_or_else(|failure| failure.connection, |_values| Fate::Good);
         match (&self.connection, fate) {
             (Connection::One(_), Fate::Good) => {
                 *good = Instant::now();
@@ -119,7 +184,16 @@ fn connect(connector: Arc<Connector>) -> Connecting {
         let connection = connector.connect().await?;
         Ok(Connected { connection, good: Arc::new(Mutex::new(Instant::now())) })
     });
-    let connected =
-        async move { task.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(Failure::unreachable())) };
+    let connected = async move { task.join_next().await.and_then(Result::ok).unwrap_or_else(|| Err(unreachable())) };
     connected.boxed().shared()
+}
+
+/// It goes on, for whoever asks next.
+fn late() -> RedisError {
+    io::Error::from(io::ErrorKind::TimedOut).into()
+}
+
+/// For a reason that has no name.
+fn unreachable() -> RedisError {
+    (ErrorKind::Io, "it cannot be connected to").into()
 }

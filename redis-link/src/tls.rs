@@ -1,26 +1,28 @@
 //! The files of a table `tls`. What is wrong with them is found when the configuration is checked, and not when the
 //! library first connects with them.
 
-use countersign_claim_source::{Check, Secret, TlsFiles};
+use countersign_claim_source::{Secret, TlsFiles};
 use redis::{ClientTlsConfig, TlsCertificates};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::Tell;
+
 /// Reads what stands in the files. Where they say nothing, the machine's own authorities are trusted.
-pub(crate) fn read(files: TlsFiles, check: &Check<'_>) -> Option<TlsCertificates> {
+pub(crate) fn read(files: TlsFiles, tell: Tell<'_>) -> Option<TlsCertificates> {
     if let Some(ca) = &files.ca {
         let mut roots = RootCertStore::empty();
-        if certificates("tls.ca", ca, check)?.into_iter().any(|certificate| roots.add(certificate).is_err()) {
-            check.problem("tls.ca", "holds a certificate that cannot be used", "name those of authorities");
+        if certificates("tls.ca", ca, tell)?.into_iter().any(|certificate| roots.add(certificate).is_err()) {
+            tell("tls.ca", "holds a certificate that cannot be used", "name those of authorities");
             return None;
         }
     }
     if let Some((chain, key)) = &files.identity
-        && !fit(certificates("tls.cert", chain, check)?, key)
+        && !fit(certificates("tls.cert", chain, tell)?, key)
     {
-        check.problem("tls.key", "is no private key, or not the one of tls.cert", "name the key of the certificate");
+        tell("tls.key", "is no private key, or not the one of tls.cert", "name the key of the certificate");
         return None;
     }
     let pem = |(chain, key): (Vec<u8>, Secret)| ClientTlsConfig {
@@ -30,11 +32,11 @@ pub(crate) fn read(files: TlsFiles, check: &Check<'_>) -> Option<TlsCertificates
     Some(TlsCertificates { client_tls: files.identity.map(pem), root_cert: files.ca })
 }
 
-fn certificates(key: &str, pem: &[u8], check: &Check<'_>) -> Option<Vec<CertificateDer<'static>>> {
+fn certificates(key: &str, pem: &[u8], tell: Tell<'_>) -> Option<Vec<CertificateDer<'static>>> {
     let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().ok();
     let some = certificates.filter(|certificates| !certificates.is_empty());
     if some.is_none() {
-        check.problem(key, "holds no certificate", "name a file of certificates in PEM");
+        tell(key, "holds no certificate", "name a file of certificates in PEM");
     }
     some
 }

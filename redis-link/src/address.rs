@@ -4,6 +4,8 @@ use countersign_claim_source::Secret;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use crate::SCHEMES;
+
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Address {
@@ -21,9 +23,6 @@ pub(crate) struct Location {
     pub(crate) tls: bool,
 }
 
-/// What an address may begin with.
-pub(crate) const SCHEMES: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
-
 impl Address {
     /// Reads `host:port`; an IPv6 address may have brackets.
     pub(crate) fn read(text: &str) -> Option<Self> {
@@ -38,6 +37,9 @@ impl Location {
     /// what other clients take there, such as `#insecure`, would go unheard.
     pub(crate) fn read(text: &str, default_port: u16) -> Option<Self> {
         let url = Url::parse(text).ok().filter(|url| url.query().or(url.fragment()).is_none())?;
+        if !SCHEMES.contains(&url.scheme()) {
+            return None;
+        }
         let text = |encoded: &str| percent_decode_str(encoded).decode_utf8().ok().map(|text| text.into_owned());
         let some = |text: String| Some(text).filter(|text| !text.is_empty());
         let port = url.port().unwrap_or(default_port);
@@ -87,6 +89,7 @@ mod tests {
 
         for bad in [
             "cache.example:6379",
+            "http://cache.example",
             "redis://",
             "redis:///1",
             "redis://cache.example/profiles",

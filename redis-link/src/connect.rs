@@ -3,6 +3,7 @@
 //! Every attempt begins from the configuration, so that nothing of a connection outlives it. When there is one to make
 //! is [`Link`](crate::link::Link)'s.
 
+use std::fmt;
 use std::time::Duration;
 
 use countersign_claim_source::Secret;
@@ -12,12 +13,10 @@ use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo as _,
-    RedisConnectionInfo, RedisResult, TlsCertificates, TlsMode,
+    Pipeline, RedisConnectionInfo, RedisResult, TlsCertificates, TlsMode,
 };
 
 use crate::address::Address;
-use crate::config::Servers;
-use crate::failure::Failure;
 
 /// How long it may take to be connected to a server: TCP, TLS and who we are.
 const CONNECT_TIME: Duration = Duration::from_secs(1);
@@ -33,13 +32,27 @@ const CLUSTER_RETRIES: u32 = 5;
 const CLUSTER_PAUSE: (u64, u64) = (10, 100);
 
 /// What is connected to, and as whom.
-#[derive(Debug)]
-pub(crate) struct Connector {
+#[derive(Clone, Debug)]
+pub struct Connector {
     pub(crate) servers: Servers,
     pub(crate) login: Option<Login>,
     pub(crate) database: u32,
     /// None: no TLS.
     pub(crate) tls: Option<TlsCertificates>,
+}
+
+/// What is connected to.
+#[derive(Clone, Debug)]
+pub(crate) enum Servers {
+    One(Address),
+    /// Nodes of a Cluster.
+    Cluster(Vec<Address>),
+    /// Sentinels, with a name for the primary and a user of their own.
+    Sentinels {
+        addresses: Vec<Address>,
+        master_name: String,
+        login: Option<Login>,
+    },
 }
 
 /// Who asks.
@@ -52,34 +65,60 @@ pub(crate) struct Login {
 
 /// A connection that many use at the same time: what they ask goes out together.
 #[derive(Clone)]
-pub(crate) enum Connection {
+pub enum Connection {
+    /// To one server.
     One(MultiplexedConnection),
     /// To all nodes.
     Cluster(ClusterConnection),
 }
 
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::One(_) => "One",
+            Self::Cluster(_) => "Cluster",
+        })
+    }
+}
+
 impl Connection {
     /// The reply to a command.
-    pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
-        let reply = match self.clone() {
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or one that is not of this type.
+    pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        match self.clone() {
             Self::One(mut server) => command.query_async(&mut server).await,
             Self::Cluster(mut cluster) => command.query_async(&mut cluster).await,
-        };
-        reply.map_err(|error| Failure::asking(&error))
+        }
+    }
+
+    /// The replies to some commands, which one server is sent together: of a Cluster the one that has the slot of the
+    /// keys in them, so all keys have to be of one slot. A server that has it no longer answers for none of them: all are
+    /// sent again to the one that has.
+    ///
+    /// # Errors
+    ///
+    /// Where one of them has none.
+    pub async fn run<T: FromRedisValue>(&self, commands: &Pipeline) -> RedisResult<T> {
+        match self.clone() {
+            Self::One(mut server) => commands.query_async(&mut server).await,
+            Self::Cluster(mut cluster) => commands.query_async(&mut cluster).await,
+        }
     }
 }
 
 impl Connector {
     /// Connects, and says who asks.
-    pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
-        let connected = match &self.servers {
+    pub(crate) async fn connect(&self) -> RedisResult<Connection> {
+        match &self.servers {
             Servers::One(address) => self.server(address).await.map(Connection::One),
             Servers::Cluster(seeds) => self.cluster(seeds).await.map(Connection::Cluster),
             Servers::Sentinels { addresses, master_name, login } => {
                 self.primary(addresses, master_name, login.as_ref()).await.map(Connection::One)
             }
-        };
-        connected.map_err(|error| Failure::connecting(&error))
+        }
     }
 
     async fn server(&self, address: &Address) -> RedisResult<MultiplexedConnection> {
@@ -138,7 +177,7 @@ impl Connector {
         client.build()?.get_async_connection().await
     }
 
-    /// A server that holds claims, and who asks it.
+    /// A server that holds what is asked for, and who asks it.
     fn server_at(&self, address: &Address) -> RedisResult<ConnectionInfo> {
         let mut settings = RedisConnectionInfo::default().set_db(self.database.into()).set_skip_set_lib_name();
         if let Some(Login { username, password }) = &self.login {
