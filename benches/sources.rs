@@ -100,7 +100,7 @@ fn authority(runtime: &tokio::runtime::Runtime, source: impl Fn(&str) -> Option<
     let world = World { env: &env, now, kinds: &kinds, dev: true };
     let settings = config::parse("benchmark", &config, world).unwrap();
     let metrics = Arc::new(Metrics::default());
-    let pipeline = runtime.block_on(pipeline(&settings, &TaskTracker::new())).unwrap();
+    let pipeline = runtime.block_on(pipeline(&settings, None, &TaskTracker::new())).unwrap();
     let (_, _, snapshot) = runtime.block_on(settings.open(&metrics)).unwrap();
     let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
     let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()), pipeline, books);

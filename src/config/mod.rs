@@ -11,6 +11,7 @@ mod keys;
 mod reader;
 mod server;
 mod sources;
+mod store;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 use time::UtcDateTime;
 
 pub use self::callers::Callers;
-pub use self::server::{Server, Store, Tls};
+pub use self::server::{Server, Tls};
+pub use self::store::Store;
 use crate::application::{Application, Snapshot};
 use crate::observe::Metrics;
 use crate::pipeline::registry::Kind;
@@ -95,8 +97,8 @@ fn check(tree: &file::Tree, world: World<'_>) -> Result<Settings, Vec<Problem>> 
     let profiles = server::profiles(&root);
     let callers = callers::read(&root, world);
     let server = server::read(&root, world, &callers);
-    let store = server::store(&root, world, server.pseudonym_secret.is_some());
-    let sources = sources::read(&root, world, matches!(store, Some(Store::Redis { .. })));
+    let store = store::read(&root, world, server.pseudonym_secret.is_some());
+    let sources = sources::read(&root, world, matches!(store, Some(Store::Redis(_))));
     let applications = application::read(&root, world, &profiles, &sources);
     callers.warn_of_idle_patterns(&root, &applications);
     if root.table("audit").is_some() {

@@ -1,4 +1,4 @@
-//! `[server]`, `[store]` and the directory of profiles.
+//! `[server]` and the directory of profiles.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,6 @@ use super::callers::Callers;
 use super::reader::{Table, plainly};
 use crate::profile::{Invalid, Profile};
 use crate::secret::Secret;
-use crate::store::SharedRedis;
 
 /// Bytes of a secret that keys are derived from (RFC 5869 section 4: as many as its hash has).
 const SECRET_BYTES: usize = 32;
@@ -36,25 +35,6 @@ pub struct Tls {
     pub key: Secret,
     /// Whose client certificates are wanted.
     pub client_ca: Option<Vec<u8>>,
-}
-
-/// `[store]`
-#[derive(Debug)]
-pub enum Store {
-    /// One file, one node.
-    Embedded {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Redis, many nodes.
-    Redis {
-        /// Its address, which may hold a password.
-        url: Secret,
-        /// What every key begins with.
-        prefix: String,
-        /// How many replicas have to have what must not be lost, before it is answered for.
-        wait_replicas: u32,
-    },
 }
 
 pub(super) fn read(root: &Table<'_>, world: World<'_>, callers: &Callers) -> Server {
@@ -149,63 +129,6 @@ fn tls(table: &Table<'_>) -> Option<Tls> {
     let (cert, key, client_ca) = (read("cert"), read("key"), read("client_ca"));
     table.done();
     Some(Tls { cert: cert?, key: Secret::new(key?), client_ca })
-}
-
-pub(super) fn store(root: &Table<'_>, world: World<'_>, has_pseudonym_secret: bool) -> Option<Store> {
-    #[derive(Clone, Copy)]
-    enum Is {
-        Embedded,
-        Redis,
-    }
-    let Some(table) = root.table("store") else {
-        if !world.dev && !root.has("store") {
-            root.problem(
-                "store",
-                "is missing",
-                "[store] kind = \"embedded\" with a path, or kind = \"redis\" with a url",
-            );
-        }
-        return None;
-    };
-    if !table.has("kind") {
-        table.problem("kind", "is missing", "must be one of embedded, redis");
-    }
-    let kind = table.word("kind", &[("embedded", Is::Embedded), ("redis", Is::Redis)]);
-    let wait_replicas = table.integer("wait_replicas", 0..=16);
-    let wait_replicas = wait_replicas.and_then(|many| u32::try_from(many).ok()).unwrap_or(0);
-    let store = match kind {
-        None => {
-            // What belongs to either kind is not blamed for the kind's fault.
-            table.text("path");
-            table.text("prefix");
-            table.secret("url", world.env);
-            None
-        }
-        Some(Is::Embedded) => table
-            .required_text("path", "as in \"var/countersign.redb\"")
-            .map(|path| Store::Embedded { path: path.into() }),
-        Some(Is::Redis) => {
-            if !table.has("url") {
-                table.problem("url", "is missing", "as in { env = \"REDIS_URL\" }");
-            }
-            if !has_pseudonym_secret {
-                root.problem("server.pseudonym_secret", "is missing", "Redis needs it: { env = \"NAME\" }");
-            }
-            let prefix = table.text("prefix").unwrap_or_else(|| "countersign".to_owned());
-            let url = table.secret("url", world.env);
-            if url.as_ref().is_some_and(|url| !SharedRedis::is_address(url)) {
-                table.problem(
-                    "url",
-                    "is not an address of Redis",
-                    "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss://",
-                );
-            }
-            url.map(|url| Store::Redis { url, prefix, wait_replicas })
-        }
-    };
-    table.integer("max_staleness_secs", 1..=86_400);
-    table.done();
-    store
 }
 
 /// The built-in profiles and those of the operator's own directory.

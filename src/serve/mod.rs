@@ -45,7 +45,7 @@ use crate::pipeline::{Pipeline, Seal};
 use crate::pseudonym::Pseudonyms;
 use crate::revocation::least_end;
 use crate::runtime;
-use crate::store::{Documents as _, Embedded, Heard, Memory, Replicated, SharedRedis, State};
+use crate::store::{Documents as _, Embedded, Heard, Memory, Place, Replicated, SharedClaims, SharedRedis, State};
 
 /// Requests that one connection may have under way; more wait.
 const STREAMS: u32 = 128;
@@ -127,10 +127,9 @@ fn runtime_policies(settings: &Settings) -> Result<BTreeMap<String, Option<Appli
         match &settings.store {
             None => Ok(BTreeMap::new()),
             Some(Store::Embedded { path }) => Embedded::look(path, runtime::KIND),
-            Some(Store::Redis { url, prefix, .. }) => {
-                let away = "the store cannot be reached from here";
-                let redis = Replicated::open((url, prefix), 0, System.now(), Box::new(|_, at| at)).await;
-                redis.map_err(|_no_address| away)?.documents(runtime::KIND).await.map_err(|_away| away)
+            Some(Store::Redis(place)) => {
+                let documents = SharedRedis::new(Place::clone(place)).documents(runtime::KIND).await;
+                documents.map_err(|_away| "the store cannot be reached from here")
             }
         }
     };
@@ -199,8 +198,9 @@ async fn until_signal(
     let shown = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let banner = banner::started(options, &settings, (address, shown), generated);
     let tasks = TaskTracker::new();
-    let state = state(&settings, Arc::new(System), Arc::clone(&metrics), &tasks).await?;
-    let pipeline = pipeline(&settings, &tasks).await?;
+    let redis = shared_redis(&settings);
+    let state = state(&settings, redis.clone(), Arc::new(System), Arc::clone(&metrics), &tasks).await?;
+    let pipeline = pipeline(&settings, redis, &tasks).await?;
     let books = books(&settings, &*state, &metrics).await?;
     let (server, callers, snapshot) = settings.open(&metrics).await?;
     say(&banner);
@@ -209,9 +209,19 @@ async fn until_signal(
     serve(Listeners { grpc: listener, admin }, authority, gate(callers, metrics), server.tls.as_ref(), stop).await
 }
 
+/// The Redis that servers share, where there is one.
+#[must_use]
+pub fn shared_redis(settings: &Settings) -> Option<SharedRedis> {
+    match &settings.store {
+        Some(Store::Redis(place)) => Some(SharedRedis::new(Place::clone(place))),
+        Some(Store::Embedded { .. }) | None => None,
+    }
+}
+
 /// The state, where the configuration says that it is kept; in memory where it says nothing.
 pub async fn state(
     settings: &Settings,
+    redis: Option<SharedRedis>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     tasks: &TaskTracker,
@@ -219,19 +229,14 @@ pub async fn state(
     let expected = settings.applications.iter().map(|one| (one.name.clone(), one.expected.clone()));
     let expected: BTreeMap<_, _> = expected.collect();
     let least = move |name: &str, at| expected.get(name).map_or(at, |expected| least_end(expected, at));
-    match &settings.store {
-        None => Ok(Arc::new(Memory::default())),
-        Some(Store::Embedded { path }) => {
-            let opened = Embedded::open(path, clock.now(), least);
-            Ok(Arc::new(opened.with_context(|| format!("store.path, {}", path.display()))?))
-        }
-        Some(Store::Redis { url, prefix, wait_replicas }) => {
-            let opened = Replicated::open((url, prefix), *wait_replicas, clock.now(), Box::new(least)).await;
-            let opened = Arc::new(opened.map_err(anyhow::Error::msg)?);
-            tasks.spawn(hear_revocations(Arc::clone(&opened), clock, metrics));
-            Ok(opened)
-        }
+    if let Some(redis) = redis {
+        let opened = Arc::new(Replicated::open(redis, clock.now(), Box::new(least)).await);
+        tasks.spawn(hear_revocations(Arc::clone(&opened), clock, metrics));
+        return Ok(opened);
     }
+    let Some(Store::Embedded { path }) = &settings.store else { return Ok(Arc::new(Memory::default())) };
+    let opened = Embedded::open(path, clock.now(), least);
+    Ok(Arc::new(opened.with_context(|| format!("store.path, {}", path.display()))?))
 }
 
 /// What requests are written down in. The secret of the pseudonyms is the configured one, or is made once and kept in the
@@ -273,21 +278,24 @@ pub async fn follow_policies(authority: Arc<Authority>) {
 }
 
 /// The pipeline: with what replicas share, where the store is one that they do.
-pub async fn pipeline(settings: &Settings, tasks: &TaskTracker) -> anyhow::Result<Pipeline> {
-    let (Some(Store::Redis { url, prefix, .. }), Some(secret)) = (&settings.store, &settings.server.pseudonym_secret)
-    else {
+pub async fn pipeline(
+    settings: &Settings,
+    redis: Option<SharedRedis>,
+    tasks: &TaskTracker,
+) -> anyhow::Result<Pipeline> {
+    let (Some(redis), Some(secret)) = (redis, &settings.server.pseudonym_secret) else {
         let seal = Seal::random().context("this machine gives no randomness")?;
         return Ok(Pipeline::new(seal, tasks.clone()));
     };
-    let redis = SharedRedis::open(url, prefix).await.map_err(anyhow::Error::msg)?;
+    let claims = SharedClaims::open(redis).await;
     let seal = Seal::from_secret(secret.expose()).context("the keys of the shared cache")?;
-    let pipeline = Pipeline::sharing(seal, Arc::new(redis.clone()), tasks.clone());
-    tasks.spawn(hear_replicas(redis, pipeline.clone()));
+    let pipeline = Pipeline::sharing(seal, Arc::new(claims.clone()), tasks.clone());
+    tasks.spawn(hear_replicas(claims, pipeline.clone()));
     Ok(pipeline)
 }
 
 /// Does what other replicas say, for ever. After a bug it begins anew, with nothing that could have been missed.
-async fn hear_replicas(redis: SharedRedis, pipeline: Pipeline) {
+async fn hear_replicas(claims: SharedClaims, pipeline: Pipeline) {
     let hear = |heard| {
         let pipeline = pipeline.clone();
         async move {
@@ -300,7 +308,7 @@ async fn hear_replicas(redis: SharedRedis, pipeline: Pipeline) {
         }
     };
     loop {
-        let listening = AssertUnwindSafe(redis.listen(hear)).catch_unwind();
+        let listening = AssertUnwindSafe(claims.listen(hear)).catch_unwind();
         drop(listening.await);
         pipeline.forget_all();
         tokio::time::sleep(AGAIN).await;

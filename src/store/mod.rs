@@ -6,10 +6,12 @@
 mod documents;
 mod embedded;
 mod ending;
+mod lane;
 mod memory;
 mod redis;
 mod replicated;
 mod revocations;
+mod shared_claims;
 mod shared_documents;
 mod shared_revocations;
 #[cfg(test)]
@@ -23,9 +25,10 @@ use time::UtcDateTime;
 pub use self::documents::{DOCUMENT_BYTES, Document, Documents};
 pub use self::embedded::{Embedded, Unusable};
 pub use self::memory::Memory;
-pub use self::redis::{Heard, SharedRedis};
+pub use self::redis::{Place, SharedRedis};
 pub use self::replicated::Replicated;
 pub use self::revocations::{FOREVER, Mark, Revocations, Revoked};
+pub use self::shared_claims::{Heard, SharedClaims};
 pub use self::shared_revocations::Least;
 use crate::identity::Subject;
 

@@ -1,28 +1,25 @@
 //! State of several servers, in Redis: used one-time tokens and the facts of the ratchet. Revocations are in
 //! `shared_revocations.rs`.
 //!
-//! Redis loses what it was told last when its primary fails: what must not be lost waits for `wait_replicas` of them. A Redis that comes
+//! Redis loses what it was told last when its primary fails: what must not be lost waits for replicas. A Redis that comes
 //! back empty cannot say which tokens were used before. It is known by a record of when it was first seen, and tokens
-//! that were issued until then are not judged.
+//! that were issued until then are not judged. A Cluster loses its servers one by one, so there are several such records,
+//! each beside the tokens that it speaks for.
 
 use std::fmt;
 
 use async_trait::async_trait;
-use redis::{Cmd, Pipeline};
+use futures::future::join_all;
 use time::UtcDateTime;
 
+use super::redis::nonce;
 use super::shared_revocations::Ear;
 use super::{Away, FactKey, Facts, Least, Memory, Name, OneTime, Revocations, Revoked, Revoking, SharedRedis, Use};
-use crate::secret::Secret;
-
-/// How long replicas may take to acknowledge, in milliseconds: less than a command may take.
-const ACKNOWLEDGE_MS: u64 = 500;
 
 /// The Redis, as this server sees it.
 pub struct Replicated {
     pub(super) redis: SharedRedis,
     pub(super) ear: Ear,
-    wait_replicas: u32,
     /// Facts that were seen here: they do not change, and need not be asked for again.
     seen: Memory,
 }
@@ -33,7 +30,17 @@ impl fmt::Debug for Replicated {
     }
 }
 
-/// Uses a token where it is not used, in a store that was there before the token: 1, else 0; -1 where it was not.
+/// The tags of used tokens: a token belongs to the one with its first digit.
+const USED: [&str; 16] = [
+    "used-0", "used-1", "used-2", "used-3", "used-4", "used-5", "used-6", "used-7", "used-8", "used-9", "used-a",
+    "used-b", "used-c", "used-d", "used-e", "used-f",
+];
+/// What the record is called that says since when a Redis is known, in seconds since 1970.
+const FIRST_SEEN: &str = "first-seen";
+
+/// Uses a token where it is not used, in a store that was there before the token: 1, else 0; -1 where it was not. The
+/// same use, sent twice, is one use.
+/// KEYS: when the store was first seen, the token. ARGV: now, when it was issued, milliseconds to live, the use.
 const USE_UP: &str = "
 local seen = redis.call('GET', KEYS[1])
 if not seen then
@@ -41,45 +48,36 @@ if not seen then
   redis.call('SET', KEYS[1], seen)
 end
 if tonumber(ARGV[2]) <= tonumber(seen) then return -1 end
-return redis.call('SET', KEYS[2], 1, 'NX', 'PX', ARGV[3]) and 1 or 0
+if redis.call('SET', KEYS[2], ARGV[4], 'NX', 'PX', ARGV[3]) then return 1 end
+return redis.call('GET', KEYS[2]) == ARGV[4] and 1 or 0
 ";
 
 impl Replicated {
-    /// Connects now, and again whenever it has to. That it is away is no reason to fail: a store that was never reached
-    /// is new at the first use.
-    ///
-    /// # Errors
-    ///
-    /// Where the address is none.
-    pub async fn open(
-        (url, prefix): (&Secret, &str),
-        wait_replicas: u32,
-        now: UtcDateTime,
-        least: Least,
-    ) -> Result<Self, String> {
-        let redis = SharedRedis::open(url, prefix).await?;
-        let opened = Self { redis, wait_replicas, seen: Memory::default(), ear: Ear::new(least) };
-        let mut commands = redis::pipe();
-        commands.cmd("SET").arg(opened.first_seen()).arg(now.unix_timestamp()).arg("NX").ignore();
-        opened.run::<()>(&commands).await.unwrap_or_default();
-        Ok(opened)
+    /// State in this Redis. That it is away is no reason to fail: a store that was never reached is new at the first use.
+    pub async fn open(redis: SharedRedis, now: UtcDateTime, least: Least) -> Self {
+        let opened = Self { redis, seen: Memory::default(), ear: Ear::new(least) };
+        opened.note_new(now.unix_timestamp()).await;
+        opened
     }
 
-    /// What a command answers, once as many replicas have it as have to.
-    pub(super) async fn durably<T: redis::FromRedisValue>(&self, command: Cmd) -> Result<T, Away> {
-        let mut commands = redis::pipe();
-        commands.add_command(command).cmd("WAIT").arg(self.wait_replicas).arg(ACKNOWLEDGE_MS);
-        let (answer, replicas): (T, u32) = self.run(&commands).await?;
-        if self.wait_replicas <= replicas { Ok(answer) } else { Err(Away) }
+    /// Notes what is new of the Redis. It is done again all the time, and not only when a token is used: tokens of the
+    /// time between would be refused for nothing.
+    pub(super) async fn note_new(&self, now: i64) {
+        let noted = USED.map(|tag| async move {
+            let mut commands = redis::pipe();
+            commands.cmd("SET").arg(self.redis.tagged(tag, FIRST_SEEN)).arg(now).arg("NX").ignore();
+            self.redis.run::<()>(&commands).await
+        });
+        // What cannot be reached is noted when it can.
+        drop(join_all(noted).await);
     }
 
-    pub(super) async fn run<T: redis::FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Away> {
-        commands.query_async(&mut self.redis.connection()).await.map_err(|_may_quote_a_key| Away)
-    }
-
-    /// The key of the record that says since when this store is known, in seconds since 1970.
-    fn first_seen(&self) -> String {
-        self.redis.named("first-seen")
+    /// The tag of a token, and its key.
+    fn place_of(&self, token: &Name) -> (&'static str, String) {
+        let [first, ..] = *token;
+        #[expect(clippy::indexing_slicing, reason = "half a byte is below 16")]
+        let tag = USED[usize::from(first >> 4)];
+        (tag, self.redis.tagged(tag, &hex::encode(token)))
     }
 }
 
@@ -87,23 +85,23 @@ impl Replicated {
 impl OneTime for Replicated {
     async fn is_used(&self, token: Name, _now: UtcDateTime) -> Result<bool, Away> {
         let mut commands = redis::pipe();
-        commands.cmd("EXISTS").arg(self.redis.key("used", &token));
-        let (used,): (bool,) = self.run(&commands).await?;
+        commands.cmd("EXISTS").arg(self.place_of(&token).1);
+        let (used,): (bool,) = self.redis.run(&commands).await?;
         Ok(used)
     }
 
     async fn use_up(&self, used: Use, now: UtcDateTime) -> Result<bool, Away> {
         let life = u64::try_from((used.until - now).whole_milliseconds()).unwrap_or(0).saturating_add(1);
         let issued_at = used.issued_at.map_or(-1, UtcDateTime::unix_timestamp);
-        let mut commands = redis::pipe();
-        commands.cmd("EVAL").arg(USE_UP).arg(2).arg(self.first_seen()).arg(self.redis.key("used", &used.token));
-        commands.arg(now.unix_timestamp()).arg(issued_at).arg(life);
-        commands.cmd("WAIT").arg(self.wait_replicas).arg(ACKNOWLEDGE_MS);
-        match self.run::<(i64, u32)>(&commands).await? {
-            (0, _) => Ok(false),
-            (1, replicas) if self.wait_replicas <= replicas => Ok(true),
-            // It may be used here, and may be forgotten where the primary fails: nobody was told that it counts.
-            (_, _) => Err(Away),
+        let (tag, key) = self.place_of(&used.token);
+        let mut command = redis::cmd("EVAL");
+        command.arg(USE_UP).arg(2).arg(self.redis.tagged(tag, FIRST_SEEN)).arg(key);
+        command.arg(now.unix_timestamp()).arg(issued_at).arg(life).arg(nonce()?);
+        // Where replicas do not have it, it may be used and forgotten: nobody is told that it counts, or that it does not.
+        match self.redis.durably::<i64>(tag, command).await? {
+            1 => Ok(true),
+            0 => Ok(false),
+            _newer_than_the_token => Err(Away),
         }
     }
 }
@@ -116,7 +114,7 @@ impl Facts for Replicated {
         }
         let mut commands = redis::pipe();
         commands.cmd("GET").arg(self.redis.key("fact", &key.name()));
-        let (first,): (Option<i64>,) = self.run(&commands).await?;
+        let (first,): (Option<i64>,) = self.redis.run(&commands).await?;
         Ok(first.and_then(|seconds| UtcDateTime::from_unix_timestamp(seconds).ok()))
     }
 
@@ -127,7 +125,7 @@ impl Facts for Replicated {
         let mut commands = redis::pipe();
         commands.cmd("SET").arg(self.redis.key("fact", &key.name())).arg(at.unix_timestamp()).arg("NX").ignore();
         commands.cmd("GET").arg(self.redis.key("fact", &key.name()));
-        let (first,): (i64,) = self.run(&commands).await?;
+        let (first,): (i64,) = self.redis.run(&commands).await?;
         let first = UtcDateTime::from_unix_timestamp(first).map_err(|_nonsense| Away)?;
         // Without room it is asked for again.
         self.seen.saw_jwt(key, first).await.unwrap_or_default();

@@ -17,8 +17,17 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Away, FOREVER, Mark, Name, Replicated, Revocations, Revoked};
 use crate::clock::Clock;
 
+/// The tag of what is kept, and its keys: revocations by name, names by the number of their last change, the last number,
+/// names by their end.
+const TAG: &str = "revoked";
+const ALL: &str = "all";
+const CHANGES: &str = "changes";
+const NUMBER: &str = "number";
+const ENDS: &str = "ends";
 /// How long a server that hears nothing waits until it asks again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long it may be unknown that a Redis is new.
+const NOTED: Duration = Duration::from_secs(1);
 /// How long a revocation may take from Redis into the copy here.
 const HEARD: Duration = Duration::from_secs(1);
 /// Changes that are asked for at once.
@@ -120,13 +129,18 @@ impl Ear {
 impl Replicated {
     /// Listens to what is revoked and restored, for ever. `unheard`: told now and then for how long nothing was heard.
     pub async fn follow(&self, clock: &dyn Clock, unheard: impl Fn(Duration)) -> Infallible {
-        let (mut position, mut last) = (Position::default(), Instant::now());
+        let (mut position, mut last, mut noted) = (Position::default(), Instant::now(), Instant::now());
         loop {
-            if self.round(&mut position, clock.now().unix_timestamp()).await.is_ok() {
+            let now = clock.now().unix_timestamp();
+            if self.round(&mut position, now).await.is_ok() {
                 last = Instant::now();
                 self.ear.rounds.send_modify(|rounds| *rounds += 1);
             }
             unheard(last.elapsed());
+            if noted.elapsed() >= NOTED {
+                self.note_new(now).await;
+                noted = Instant::now();
+            }
             tokio::select! {
                 () = self.ear.ask.notified() => {}
                 () = sleep(PAUSE) => {}
@@ -143,7 +157,7 @@ impl Replicated {
     pub(super) async fn tell_restored(&self, name: Name, now: i64) -> Result<bool, Away> {
         let mut command = self.script(RESTORE);
         command.arg(name.as_slice()).arg(now.saturating_add(RESTORED_SECS));
-        let restored: i64 = self.durably(command).await?;
+        let restored: i64 = self.redis.durably(TAG, command).await?;
         self.ear.heard().await?;
         Ok(restored == 1)
     }
@@ -155,7 +169,7 @@ impl Replicated {
             for Revoked { name, application, mark } in some {
                 command.arg(name.as_slice()).arg(application).arg(mark.at).arg(mark.until.min(LUA_FOREVER));
             }
-            self.durably::<()>(command).await?;
+            self.redis.durably::<()>(TAG, command).await?;
         }
         Ok(())
     }
@@ -163,8 +177,8 @@ impl Replicated {
     fn script(&self, script: &str) -> redis::Cmd {
         let mut command = redis::cmd("EVAL");
         command.arg(script).arg(4);
-        for key in ["revoked", "revoked-changes", "revoked-number", "revoked-ends"] {
-            command.arg(self.redis.named(key));
+        for key in [ALL, CHANGES, NUMBER, ENDS] {
+            command.arg(self.redis.tagged(TAG, key));
         }
         command
     }
@@ -199,10 +213,10 @@ impl Replicated {
     async fn changes(&self, number: i64) -> Result<(String, i64, Vec<(Vec<u8>, i64)>), Away> {
         let mut commands = redis::pipe();
         commands.cmd("INFO").arg("replication");
-        commands.cmd("GET").arg(self.redis.named("revoked-number"));
-        commands.cmd("ZRANGEBYSCORE").arg(self.redis.named("revoked-changes")).arg(format!("({number}")).arg("+inf");
+        commands.cmd("GET").arg(self.redis.tagged(TAG, NUMBER));
+        commands.cmd("ZRANGEBYSCORE").arg(self.redis.tagged(TAG, CHANGES)).arg(format!("({number}")).arg("+inf");
         commands.arg("WITHSCORES").arg("LIMIT").arg(0).arg(CHUNK);
-        let (info, last, changed): (String, Option<i64>, _) = self.run(&commands).await?;
+        let (info, last, changed): (String, Option<i64>, _) = self.redis.run(&commands).await?;
         let id = info.lines().find_map(|line| line.strip_prefix("master_replid:")).unwrap_or_default();
         Ok((id.trim().to_owned(), last.unwrap_or(0), changed))
     }
@@ -210,11 +224,11 @@ impl Replicated {
     /// Takes what these names came to into the copy.
     async fn apply(&self, changed: Vec<(Vec<u8>, i64)>, position: &mut Position, now: i64) -> Result<(), Away> {
         let mut command = redis::pipe();
-        command.cmd("HMGET").arg(self.redis.named("revoked"));
+        command.cmd("HMGET").arg(self.redis.tagged(TAG, ALL));
         for (name, _) in &changed {
             command.arg(name.as_slice());
         }
-        let (values,): (Vec<Option<String>>,) = self.run(&command).await?;
+        let (values,): (Vec<Option<String>>,) = self.redis.run(&command).await?;
         for ((name, _), value) in changed.into_iter().zip(values) {
             // Nonsense that somebody wrote there revokes nothing.
             let (Ok(name), Some(value)) = (Name::try_from(name), value) else { continue };

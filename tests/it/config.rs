@@ -140,6 +140,40 @@ fn the_store_is_read_and_checked() {
 }
 
 #[test]
+fn a_redis_is_reached_in_the_words_of_the_claim_source() {
+    let with = |more: &str| {
+        let store = format!("[store]\nkind = \"redis\"\nurl = {{ env = \"REDIS_URL\" }}\n{more}\n");
+        Setup::default()
+            .replace("[store]\nkind = \"embedded\"\npath = \"unused\"\n", &store)
+            .and("[server]\npseudonym_secret = { env = \"PSEUDONYM\" }\n")
+            .env("PSEUDONYM", &"p".repeat(32))
+            .env("REDIS_URL", "rediss://svc:s3cret@redis.example/0")
+            .env("PASSWORD", "p4ssword")
+    };
+    let password = "password = { env = \"PASSWORD\" }";
+    let certificates = countersign_test_services::Certificates::make();
+    let tls = format!("tls = {{ ca = {:?} }}", certificates.text("ca.pem"));
+    for right in [
+        "cluster = true\nnodes = [\"b.example:6379\"]\nwait_replicas = 16",
+        &format!("sentinel = {{ master_name = \"m\", username = \"s\", {password} }}\nnodes = [\"b.example:26379\"]"),
+        &format!("username = \"own\"\n{password}\ndatabase = 3\n{tls}"),
+    ] {
+        assert_eq!(problems(&with(right)), [], "{right}");
+        assert!(!format!("{:?}", with(right).check().unwrap().store).contains("s3cret"));
+    }
+    only(with("").env("REDIS_URL", "http://redis.example"), "store.url", "is no address of a Redis");
+    only(with("cluster = true\nsentinel = { master_name = \"m\" }"), "store.sentinel", "watches no Cluster");
+    only(with("sentinel = { username = \"s\", master_name = \"m\" }"), "store.sentinel.username", "has no password");
+    only(with("sentinel = {}"), "store.sentinel.master_name", "is missing");
+    only(with("nodes = [\"b.example:6379\"]"), "store.nodes", "neither is named");
+    only(with("cluster = true\ndatabase = 1"), "store.database", "a Cluster has no other");
+    only(with("password = { env = \"ABSENT\" }"), "store.password.env", "is not set");
+    only(with("tls = { ca = \"nowhere.pem\" }"), "store.tls.ca", "cannot be read");
+    only(with("prefix = \"a{b\""), "store.prefix", "holds a brace");
+    only(with("wait_replicas = 17"), "store.wait_replicas", "wrong type or form");
+}
+
+#[test]
 fn the_environment_sets_only_what_it_may() {
     let setup = Setup::default()
         .env("COUNTERSIGN__SERVER__LISTEN", "127.0.0.1:7555")

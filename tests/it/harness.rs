@@ -14,11 +14,10 @@ use countersign::grpc::proto::{self, Reason};
 use countersign::observe::Metrics;
 use countersign::pipeline::registry::{KINDS, Kind};
 use countersign::pseudonym::Pseudonyms;
-use countersign::secret::Secret;
-use countersign::serve::{Listeners, follow_policies, pipeline, serve};
+use countersign::serve::{Listeners, follow_policies, pipeline, serve, shared_redis};
 use countersign::store::{
-    Away, Document, Documents, FactKey, Facts, Memory, Name, OneTime, Replicated, Revocations, Revoked, Revoking,
-    State, Use,
+    Away, Document, Documents, FactKey, Facts, Memory, Name, OneTime, Place, Replicated, Revocations, Revoked,
+    Revoking, SharedRedis, State, Use,
 };
 use countersign_test_services::Redis;
 use serde_json::{Value, json};
@@ -83,6 +82,8 @@ pub struct Setup {
     pub now: i64,
     pub kinds: Vec<&'static dyn Kind>,
     pub state: Arc<dyn State>,
+    /// The server's, which a store reads too.
+    pub clock: Arc<Fixed>,
 }
 
 /// A running server.
@@ -105,6 +106,7 @@ impl Default for Setup {
             now: NOW,
             kinds: KINDS.to_vec(),
             state: Arc::new(Memory::default()),
+            clock: Arc::new(Fixed::at(UtcDateTime::from_unix_timestamp(NOW).unwrap())),
         }
     }
 }
@@ -112,10 +114,12 @@ impl Default for Setup {
 impl Setup {
     /// Keeps state in the Redis as a configured server does, beside others with the same name.
     pub async fn on(self, redis: &Redis) -> Self {
-        let url = Secret::new(redis.url().into_bytes());
+        let url = Some(countersign_claim_source::Secret::new(redis.url()));
+        let connector = countersign_redis_link::Settings { url, ..Default::default() }.check(&|_, _, _| {}).unwrap();
+        let place = Place { connector, prefix: "test".to_owned(), wait_replicas: 0 };
         let before = UtcDateTime::from_unix_timestamp(self.now - 1).unwrap();
-        let opened = Replicated::open((&url, "test"), 0, before, Box::new(|_, at| at)).await.unwrap();
-        let (state, following) = (Arc::new(opened), Arc::new(Fixed::at(before)));
+        let opened = Replicated::open(SharedRedis::new(place), before, Box::new(|_, at| at)).await;
+        let (state, following) = (Arc::new(opened), Arc::clone(&self.clock));
         let store = Arc::clone(&state);
         #[expect(clippy::disallowed_methods, reason = "the server of a test ends with its runtime")]
         tokio::spawn(async move { store.follow(&*following, drop).await });
@@ -171,9 +175,10 @@ impl Setup {
 
     async fn serve(self) -> (SocketAddr, Arc<Fixed>, tokio::sync::oneshot::Sender<()>) {
         let settings = self.check().unwrap_or_else(|problems| panic!("{problems:#?}"));
-        let clock = Arc::new(Fixed::at(UtcDateTime::from_unix_timestamp(self.now).unwrap()));
+        let clock = self.clock;
+        clock.set(UtcDateTime::from_unix_timestamp(self.now).unwrap());
         let metrics = Arc::new(Metrics::default());
-        let pipeline = pipeline(&settings, &TaskTracker::new()).await.unwrap();
+        let pipeline = pipeline(&settings, shared_redis(&settings), &TaskTracker::new()).await.unwrap();
         let (server, callers, snapshot) = settings.open(&metrics).await.unwrap();
         let gate = Gate::known(callers, Arc::clone(&metrics));
         let shared: Arc<Fixed> = Arc::clone(&clock);

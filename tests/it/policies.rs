@@ -271,7 +271,7 @@ async fn a_redis_that_lost_a_policy_gets_it_back_from_who_knows_it() {
     set(&one, wire::Acceptance::default(), 0).await;
     set(&one, ended_policy(), 1).await;
     redis.restart();
-    until("the policy", || redis.run(&["HGET", "test:documents:acceptance", APP]).starts_with("2 "));
+    until("the policy", || redis.run(&["HGET", "{test:documents-acceptance}:all", APP]).starts_with("2 "));
     assert_eq!(verdict(&mut one).await, Some(Reason::HashNoLongerAccepted));
     let mut two = Setup::default().policy(FILE).on(&redis).await.start().await;
     two.until_serving().await;

@@ -357,7 +357,7 @@ async fn a_redis_that_is_away_lifts_no_revocation_and_what_it_lost_is_told_again
     assert_eq!(error(&two.hash(hash_of("1")).await.unwrap_err()), away);
     // It comes back empty, and is told by who knows.
     redis.restart();
-    until("a revocation", || redis.run(&["HLEN", "test:revoked"]) == "2");
+    until("a revocation", || redis.run(&["HLEN", "{test:revoked}:all"]) == "2");
     two.until_serving().await;
     within_a_second(&mut two, hash("123456"), Some(Reason::HashRevoked)).await;
 }
