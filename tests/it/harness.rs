@@ -310,10 +310,7 @@ impl Running {
 
     /// Returns when health says SERVING.
     pub async fn until_serving(&self) {
-        let mut health = HealthClient::new(self.channel.clone());
-        let mut changes = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
-        let serving = async { while changes.message().await.unwrap().unwrap().status != 1 {} };
-        tokio::time::timeout(std::time::Duration::from_secs(60), serving).await.expect("it serves");
+        until_serving(&self.channel).await;
     }
 
     /// Why Verify refuses.
@@ -324,6 +321,14 @@ impl Running {
     pub fn set_now(&self, at: i64) {
         self.clock.set(UtcDateTime::from_unix_timestamp(at).unwrap());
     }
+}
+
+/// Returns when the health of the server there says SERVING.
+pub async fn until_serving(channel: &Channel) {
+    let mut health = HealthClient::new(channel.clone());
+    let mut changes = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let serving = async { while changes.message().await.unwrap().unwrap().status != 1 {} };
+    tokio::time::timeout(std::time::Duration::from_secs(60), serving).await.expect("it serves");
 }
 
 /// The guide's own user and company.

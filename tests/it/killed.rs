@@ -7,16 +7,17 @@ use countersign::grpc::proto::revoke_request::Target;
 use countersign::grpc::proto::token_authority_client::TokenAuthorityClient;
 use countersign::grpc::proto::{self, Reason, verify_response};
 use countersign_test_services::Redis;
+use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
 use crate::cli::process::{IV_SECRET, Server, alone};
-use crate::harness::{sign_for, user, user_hash, verify_hash, verify_jwt};
+use crate::harness::{sign_for, until_serving, user, user_hash, verify_hash, verify_jwt};
 use crate::revoking::user_id;
 
 /// How often it is killed.
-const KILLED: usize = 20;
+const KILLED: usize = 100;
 /// What is under way when it is: revocations, and as many one-time tokens.
 const UNDER_WAY: usize = 40;
 
@@ -52,6 +53,7 @@ fn configured(folder: &TempDir) -> String {
 
 async fn client(server: &Server) -> TokenAuthorityClient<Channel> {
     let channel = Channel::from_shared(server.address.clone()).unwrap().connect().await.unwrap();
+    until_serving(&channel).await;
     TokenAuthorityClient::new(channel)
 }
 
@@ -76,12 +78,13 @@ struct Answered {
 
 /// Revokes and uses as fast as it can, and kills the server after that many answers.
 async fn until_killed(server: Server, round: usize, answers: usize) -> Answered {
-    let mut client = client(&server).await;
-    let mut tokens = Vec::new();
-    for _ in 0..UNDER_WAY {
+    let client = client(&server).await;
+    let tokens = join_all((0..UNDER_WAY).map(|_| {
         let request = proto::SignRequest { application: "demo".to_owned(), ..sign_for(user("signs-in")) };
-        tokens.push(client.sign(request).await.unwrap().into_inner().token);
-    }
+        let mut client = client.clone();
+        async move { client.sign(request).await.unwrap().into_inner().token }
+    }))
+    .await;
     let mut under_way = FuturesUnordered::new();
     for (index, token) in tokens.into_iter().enumerate() {
         let (mut client, id) = (client.clone(), format!("{round}-{index}"));
@@ -111,23 +114,25 @@ async fn until_killed(server: Server, round: usize, answers: usize) -> Answered 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_server_loses_nothing_that_it_answered_for() {
+async fn a_server_that_is_killed_a_hundred_times_loses_nothing_that_it_answered_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = configured(&folder);
-    let mut seen = 0;
+    let (mut server, mut seen) = (Server::start(&["--config", &path]), 0);
     for round in 0..KILLED {
         let answers = fastrand::usize(1..UNDER_WAY);
-        let answered = until_killed(Server::start(&["--config", &path]), round, answers).await;
-        let server = Server::start(&["--config", &path]);
-        let mut client = client(&server).await;
+        let answered = until_killed(server, round, answers).await;
+        // The one that finds it all is the next to be killed.
+        server = Server::start(&["--config", &path]);
+        let client = client(&server).await;
         seen += answered.revoked.len() + answered.used.len();
-        for id in answered.revoked {
-            let hash = user_hash(&id, IV_SECRET);
-            assert_eq!(why(&mut client, verify_hash(&id, hash)).await, Some(Reason::HashRevoked), "round {round}");
-        }
-        for token in answered.used {
-            assert_eq!(why(&mut client, verify_jwt(token)).await, Some(Reason::TokenReplayed), "round {round}");
-        }
+        let revoked = answered.revoked.iter().map(|id| verify_hash(id, user_hash(id, IV_SECRET)));
+        let all = revoked.map(|hash| (hash, Reason::HashRevoked));
+        let used = answered.used.iter().map(|token| (verify_jwt(token), Reason::TokenReplayed));
+        join_all(all.chain(used).map(|(request, reason)| {
+            let mut client = client.clone();
+            async move { assert_eq!(why(&mut client, request).await, Some(reason), "round {round}") }
+        }))
+        .await;
     }
     assert!(seen >= KILLED);
 }
