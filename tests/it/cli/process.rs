@@ -1,7 +1,7 @@
 //! The binary as processes: a server, and commands against it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -14,8 +14,6 @@ pub const IV_SECRET: &str = "iv_your-secret-key-of-thirty-two-bytes";
 pub struct Server {
     child: Child,
     pub address: String,
-    /// Stays open: the server goes on to log.
-    _log: BufReader<ChildStderr>,
 }
 
 impl Server {
@@ -38,7 +36,9 @@ impl Server {
             let mut line = String::new();
             assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended: {seen}");
             if let Some(address) = line.trim().strip_prefix("listening on ") {
-                return Self { child, address: address.to_owned(), _log: log };
+                // The server goes on to log, and would wait for a reader.
+                std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+                return Self { child, address: address.to_owned() };
             }
             seen.push_str(&line);
         }
