@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use countersign::account::{Account, Books};
+use countersign::account::{Account, Books, Ending};
 use countersign::authority::Authority;
 use countersign::caller::Caller;
 use countersign::clock::Fixed;
 use countersign::config::{self, World, dev};
 use countersign::identity::{Company, Identity};
+use countersign::ledger::Ledger;
 use countersign::observe::Metrics;
 use countersign::order::{HashOrder, LegacyProof, SignOrder, VerifyOrder};
 use countersign::pipeline::registry::KINDS;
@@ -38,8 +39,11 @@ fn authority(runtime: &tokio::runtime::Runtime) -> Authority {
     let metrics = Arc::new(Metrics::default());
     let pipeline = runtime.block_on(pipeline(&settings, None, &TaskTracker::new())).unwrap();
     let (_, _, snapshot) = runtime.block_on(settings.open(&metrics)).unwrap();
-    let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
-    let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()), pipeline, books);
+    let store = Arc::new(Memory::default());
+    let names = snapshot.applications.keys().map(String::as_str);
+    let ledger = Ledger::new(names, Arc::<Memory>::clone(&store), Arc::clone(&metrics), now);
+    let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger };
+    let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, store, pipeline, books);
     runtime.block_on(authority.follow_policies(None)).unwrap();
     authority
 }
@@ -107,6 +111,15 @@ fn benchmark(criterion: &mut Criterion) {
     });
     verify.bench_function("countersign hash", |b| {
         b.iter(|| runtime.block_on(authority.verify(&mut Account::open("", &caller, ""), black_box(&verify_hash))));
+    });
+    verify.bench_function("countersign hash, counted", |b| {
+        b.iter(|| {
+            runtime.block_on(async {
+                let mut account = Account::open("", &caller, dev::APPLICATION);
+                let result = authority.verify(&mut account, black_box(&verify_hash)).await;
+                authority.close(account, Ending::of_verdict(&result)).await.and(result)
+            })
+        });
     });
     verify.finish();
 

@@ -15,6 +15,7 @@ use countersign::caller::Caller;
 use countersign::clock::Fixed;
 use countersign::config::{self, World};
 use countersign::identity::Identity;
+use countersign::ledger::Ledger;
 use countersign::observe::Metrics;
 use countersign::order::SignOrder;
 use countersign::pipeline::registry::{KINDS, Kind, Of};
@@ -102,8 +103,11 @@ fn authority(runtime: &tokio::runtime::Runtime, source: impl Fn(&str) -> Option<
     let metrics = Arc::new(Metrics::default());
     let pipeline = runtime.block_on(pipeline(&settings, None, &TaskTracker::new())).unwrap();
     let (_, _, snapshot) = runtime.block_on(settings.open(&metrics)).unwrap();
-    let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
-    let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, Arc::new(Memory::default()), pipeline, books);
+    let store = Arc::new(Memory::default());
+    let names = snapshot.applications.keys().map(String::as_str);
+    let ledger = Ledger::new(names, Arc::<Memory>::clone(&store), Arc::clone(&metrics), now);
+    let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger };
+    let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, store, pipeline, books);
     runtime.block_on(authority.follow_policies(None)).unwrap();
     authority
 }

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use time::UtcDateTime;
+
 use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::identity::Subject;
-use crate::ledger::Credential;
+use crate::ledger::{self, Credential, Ledger, Seen};
 use crate::observe::{Metrics, events};
 use crate::order::Outcome;
-use crate::pseudonym::Pseudonyms;
+use crate::pseudonym::{Pseudonyms, Use};
 use crate::refusal::{Reason, Refusal};
 
 /// What accounts are written into.
@@ -19,6 +21,30 @@ pub struct Books {
     pub metrics: Arc<Metrics>,
     /// What subjects are called in them.
     pub pseudonyms: Pseudonyms,
+    /// What is counted of credentials.
+    pub ledger: Ledger,
+}
+
+impl Books {
+    /// Counts the credential that was judged, and the one that was made. What could not be judged is not counted.
+    fn count(&self, application: &str, account: &Account<'_>, ending: Ending, now: UtcDateTime) {
+        let (caller, client) = (account.caller.name.as_str(), account.client.as_str());
+        if let Some(presented) = &account.presented
+            && let Some(outcome) = presented.outcome(ending)
+        {
+            let genuine = presented.subjects.iter().filter(|_| presented.genuine);
+            let pseudonym = |subject| self.pseudonyms.of(application, Use::Ledger, subject);
+            let subjects: Vec<String> = genuine.map(pseudonym).collect();
+            let shadow = presented.shadow.filter(|_| outcome == ledger::Outcome::Accepted);
+            let (credential, key, subjects) = (presented.credential, presented.key.as_str(), subjects.as_slice());
+            self.ledger.saw(application, &Seen { credential, outcome, caller, client, key, subjects, shadow }, now);
+        }
+        if let (Some((credential, key)), Ending::Done) = (&account.issued, ending) {
+            let (credential, outcome) = (*credential, ledger::Outcome::Issued);
+            let seen = Seen { credential, outcome, caller, client, key, subjects: &[], shadow: None };
+            self.ledger.saw(application, &seen, now);
+        }
+    }
 }
 
 /// What is known of a request so far.
@@ -106,6 +132,16 @@ impl Presented {
         self.genuine = reason == Reason::KeyRetired || reason == Reason::KeyNotYetValid;
     }
 
+    /// What came of it; none where it could not be judged.
+    const fn outcome(&self, ending: Ending) -> Option<ledger::Outcome> {
+        match ending {
+            Ending::Done => Some(ledger::Outcome::Accepted),
+            Ending::Refused(_) if self.genuine => Some(ledger::Outcome::Refused),
+            Ending::Refused(_) => Some(ledger::Outcome::Invalid),
+            Ending::Failed(_) => None,
+        }
+    }
+
     /// Notes which key made it.
     pub fn authenticated(&mut self, key: &str) {
         self.genuine = true;
@@ -140,11 +176,17 @@ impl Ending {
 }
 
 impl Authority {
+    /// What is counted of credentials.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.books.ledger
+    }
+
     /// Writes down what came of a request, before it is answered.
     pub async fn close(&self, account: Account<'_>, ending: Ending) -> Result<(), Refusal> {
-        let (snapshot, _) = self.present();
+        let (snapshot, now) = self.present();
         let application = snapshot.application_for(account.caller, &account.application).ok();
         let application = application.map_or("", |application| application.name.as_str());
+        self.books.count(application, &account, ending, now);
         let (rpc, caller, key) = (account.rpc, account.caller.name.as_str(), account.key());
         events::Decided { rpc, caller, application, key, reason: ending.reason() }.emit(&self.books.metrics);
         Ok(())

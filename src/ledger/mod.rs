@@ -1,11 +1,24 @@
 //! The ledger: what was seen, by day, and who was seen last. The evidence that the old scheme can end.
 //!
-//! These are its words. Counting never holds up a request, and what could not be counted is told (`Gap`).
+//! These are its words. Counting never holds up a request, and what could not be counted is told (`Gap`). What becomes of
+//! a count: `counter.rs` adds it up in process, `outbox.rs` numbers what goes to the store, `live.rs` sends it, and the
+//! store (`store/`) keeps it once. What follows from the numbers is not decided here.
+
+mod batch;
+mod counter;
+mod live;
+mod outbox;
+pub mod sketch;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
-use time::{Date, UtcDateTime};
+use time::{Date, Duration, UtcDateTime};
 
+pub use self::batch::{Added, Batch, Counts, Mark, Presence, Series};
+pub use self::counter::Seen;
+pub use self::live::Ledger;
 use crate::refusal::Reason;
 
 /// What a credential is.
@@ -15,6 +28,20 @@ pub enum Credential {
     Hash,
     /// A JWT.
     Jwt,
+}
+
+impl Credential {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Hash, Self::Jwt];
+
+    /// Its name in a store.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hash => "hash",
+            Self::Jwt => "jwt",
+        }
+    }
 }
 
 /// What came of it.
@@ -28,6 +55,22 @@ pub enum Outcome {
     Invalid,
     /// It was made here.
     Issued,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::Refused, Self::Invalid, Self::Issued];
+
+    /// Its name in a store.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Invalid => "invalid",
+            Self::Issued => "issued",
+        }
+    }
 }
 
 /// What is counted together.
@@ -58,8 +101,28 @@ pub struct Tally {
     pub last: UtcDateTime,
 }
 
+impl Tally {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { count: self.count + other.count, last: self.last.max(other.last) }
+    }
+}
+
 /// Stands for all labels beyond those that are kept apart.
 pub const OVERFLOW: &str = "*";
+/// Client labels of an application that are kept apart on one day, at most.
+pub const LABELS: usize = 1_000;
+/// Subjects whose last sighting is kept, of each application and credential, at most: the oldest go first.
+pub const SIGHTINGS: usize = 100_000;
+/// Gaps of an application that are kept apart, at most; more are told as one.
+pub const GAPS: usize = 1_000;
+/// How long it is kept what was seen on a day.
+pub const KEEP_DAYS: i32 = 400;
+/// How long a server may not be heard of until it is told that its counts are missing.
+pub const UNHEARD: Duration = Duration::seconds(5);
+/// How long a server may not be heard of until it counts as crashed.
+pub const CRASHED: Duration = Duration::seconds(30);
 
 /// What was seen of an application in a window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,6 +165,18 @@ pub struct Gap {
     pub until: UtcDateTime,
     /// How many are lost; none: nobody can say.
     pub lost: Option<u64>,
+}
+
+impl Gap {
+    /// One gap that covers both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            from: self.from.min(other.from),
+            until: self.until.max(other.until),
+            lost: self.lost.zip(other.lost).map(|(one, two)| one + two),
+        }
+    }
 }
 
 /// When and how a subject was last seen with a credential of one kind.

@@ -200,6 +200,62 @@ impl FactLost<'_> {
     }
 }
 
+/// The store began or ceased to take the counts of the ledger.
+#[derive(Debug)]
+pub struct LedgerKept {
+    /// Whether it does not take them.
+    pub away: bool,
+}
+
+impl LedgerKept {
+    /// Writes it.
+    pub fn emit(&self) {
+        if self.away {
+            tracing::warn!("The store does not take the ledger's counts: they are added up here until it does");
+        } else {
+            tracing::info!("The store takes the ledger's counts again");
+        }
+    }
+}
+
+/// There was no room to count everything.
+#[derive(Debug)]
+pub struct CountsLost<'a> {
+    /// For which application.
+    pub application: &'a str,
+    /// How many credentials were not counted. The report tells of them.
+    pub lost: u64,
+    /// How many were counted, but not by subject: distinct subjects are too few by at most so many.
+    pub subjects: u64,
+}
+
+impl CountsLost<'_> {
+    /// Writes and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        let Self { application, lost, subjects } = *self;
+        metrics.ledger_lost(lost, subjects);
+        tracing::warn!(application, lost, subjects, "The ledger had no room to count everything");
+    }
+}
+
+/// The store lost what the ledger had told it: it was restored, emptied or failed over.
+#[derive(Debug)]
+pub struct StoreLostCounts<'a> {
+    /// For which application.
+    pub application: &'a str,
+    /// How many could not be told again. The report tells of them.
+    pub lost: u64,
+}
+
+impl StoreLostCounts<'_> {
+    /// Writes and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        let Self { application, lost } = *self;
+        metrics.ledger_lost(lost, 0);
+        tracing::warn!(application, lost, "The store lost counts that it had; what is remembered is told again");
+    }
+}
+
 /// Something was revoked.
 #[derive(Debug)]
 pub struct Revoked<'a> {

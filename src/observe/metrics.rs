@@ -22,6 +22,32 @@ pub struct Metrics {
     seconds: Family<SourceName, Histogram, fn() -> Histogram>,
     cache: Family<SourceCache, Counter>,
     pauses: Family<SourceName, Counter>,
+    ledger: LedgerCounts,
+}
+
+/// What is counted of the ledger.
+#[derive(Debug, Default)]
+struct LedgerCounts {
+    pending: Gauge,
+    failed: Counter,
+    lost: Counter,
+    subjects_lost: Counter,
+}
+
+impl LedgerCounts {
+    fn registered(registry: &mut Registry) -> Self {
+        let counts = Self::default();
+        registry.register(
+            "ledger_pending_entries",
+            "Entries of the ledger that wait for the store",
+            counts.pending.clone(),
+        );
+        registry.register("ledger_flushes_failed", "How often the store did not take counts", counts.failed.clone());
+        registry.register("ledger_counts_lost", "Credentials that the ledger could not count", counts.lost.clone());
+        let help = "Credentials that were counted, but not by subject";
+        registry.register("ledger_subjects_lost", help, counts.subjects_lost.clone());
+        counts
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -71,7 +97,8 @@ impl Default for Metrics {
         let unheard = Gauge::default();
         let help = "For how long nothing was heard of what other servers revoke, in a Redis that they share";
         registry.register("revocations_unheard_seconds", help, unheard.clone());
-        Self { registry, unheard, decisions, calls, seconds, cache, pauses }
+        let ledger = LedgerCounts::registered(&mut registry);
+        Self { registry, unheard, decisions, calls, seconds, cache, pauses, ledger }
     }
 }
 
@@ -88,6 +115,21 @@ impl Metrics {
     /// For how long nothing was heard of what other servers revoke.
     pub fn revocations_unheard(&self, unheard: Duration) {
         self.unheard.set(unheard.as_secs_f64());
+    }
+
+    /// How many entries of the ledger wait for the store.
+    pub fn ledger_pending(&self, entries: usize) {
+        self.ledger.pending.set(i64::try_from(entries).unwrap_or(i64::MAX));
+    }
+
+    /// The store did not take counts.
+    pub fn ledger_failed(&self) {
+        self.ledger.failed.inc();
+    }
+
+    pub(super) fn ledger_lost(&self, counts: u64, subjects: u64) {
+        self.ledger.lost.inc_by(counts);
+        self.ledger.subjects_lost.inc_by(subjects);
     }
 
     pub(super) fn decided(&self, rpc: &'static str, outcome: &'static str, reason: &'static str) {

@@ -4,6 +4,7 @@ mod admin;
 mod banner;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ use crate::grpc::proto::admin::sources_server::SourcesServer;
 use crate::grpc::proto::token_authority_server::TokenAuthorityServer;
 use crate::grpc::rescue::Rescue;
 use crate::grpc::service::Service;
+use crate::ledger::Ledger;
 use crate::limits;
 use crate::observe::{Metrics, events};
 use crate::pipeline::registry::KINDS;
@@ -61,6 +63,8 @@ const POLICIES: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long requests under way may take after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(20);
+/// How long the store may take after that to have what was counted last.
+const LAST: Duration = Duration::from_secs(5);
 
 /// What `countersign serve` is told.
 #[derive(Clone, Debug, Default)]
@@ -201,7 +205,7 @@ async fn until_signal(
     let redis = shared_redis(&settings);
     let state = state(&settings, redis.clone(), Arc::new(System), Arc::clone(&metrics), &tasks).await?;
     let pipeline = pipeline(&settings, redis, &tasks).await?;
-    let books = books(&settings, &*state, &metrics).await?;
+    let books = books(&settings, &state, &metrics).await?;
     let (server, callers, snapshot) = settings.open(&metrics).await?;
     say(&banner);
     let authority = Arc::new(Authority::new(Arc::new(System), snapshot, state, pipeline, books));
@@ -241,7 +245,7 @@ pub async fn state(
 
 /// What requests are written down in. The secret of the pseudonyms is the configured one, or is made once and kept in the
 /// store, where there is one server alone.
-async fn books(settings: &Settings, state: &dyn State, metrics: &Arc<Metrics>) -> anyhow::Result<Books> {
+async fn books(settings: &Settings, state: &Arc<dyn State>, metrics: &Arc<Metrics>) -> anyhow::Result<Books> {
     const SECRET: (&str, &str) = ("secrets", "pseudonyms");
     let pseudonyms = match &settings.server.pseudonym_secret {
         Some(secret) => Pseudonyms::from_secret(secret.expose()),
@@ -254,7 +258,26 @@ async fn books(settings: &Settings, state: &dyn State, metrics: &Arc<Metrics>) -
             Pseudonyms::from_secret(&kept.context("the store lost what it just kept")?.bytes)
         }
     };
-    Ok(Books { metrics: Arc::clone(metrics), pseudonyms })
+    let applications = settings.applications.iter().map(|application| application.name.as_str());
+    let ledger = Ledger::new(applications, Arc::<dyn State>::clone(state), Arc::clone(metrics), System.now());
+    Ok(Books { metrics: Arc::clone(metrics), pseudonyms, ledger })
+}
+
+/// Tells the store what is counted, for ever, also after a bug.
+async fn keep_counts(authority: &Authority) -> Infallible {
+    loop {
+        let keeping = authority.ledger().keep(|| authority.present().1);
+        drop(AssertUnwindSafe(keeping).catch_unwind().await);
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Tells the store the rest, when nothing is answered any more. What it does not take is told as a gap by whoever reads.
+async fn keep_last_counts(authority: &Authority) {
+    let told = tokio::time::timeout(LAST, authority.ledger().end(authority.present().1)).await;
+    if !matches!(told, Ok(Ok(()))) {
+        events::LedgerKept { away: true }.emit();
+    }
 }
 
 /// Hears what is revoked, for ever, also after a bug.
@@ -367,10 +390,11 @@ pub async fn serve(
         .add_service(InterceptedService::new(migration, gate.clone()))
         .add_service(InterceptedService::new(service, gate));
     let (drain, drained) = tokio::sync::oneshot::channel::<()>();
+    let stopped = Arc::clone(&authority);
     let stop = async move {
         let loaded = async {
-            authority.revoked().loaded().await;
-            authority.policies_known().await;
+            stopped.revoked().loaded().await;
+            stopped.policies_known().await;
             announce(&health_reporter, true).await;
             serving.send_replace(true);
             std::future::pending::<()>().await;
@@ -385,14 +409,17 @@ pub async fn serve(
     };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = router.serve_with_incoming_shutdown(incoming, stop);
-    tokio::select! {
+    let ended = tokio::select! {
         ended = serving => ended.context("the listener"),
         ended = show(admin, pages) => ended.context("the admin listener"),
         () = overdue(drained) => {
             tracing::warn!("Stopped with requests still under way");
             Ok(())
         }
-    }
+        never = keep_counts(&authority) => match never {},
+    };
+    keep_last_counts(&authority).await;
+    ended
 }
 
 /// Says to probes whether requests are taken.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,12 +12,14 @@ use async_trait::async_trait;
 use redb::{
     Database, DatabaseError, ReadOnlyDatabase, ReadableDatabase, ReadableTable as _, TableDefinition, TableError,
 };
-use time::UtcDateTime;
+use time::{Date, UtcDateTime};
 
 use super::writer::{Task, Writer};
 use super::{
-    Away, Document, Documents, FactKey, Facts, Mark, Name, OneTime, Revocations, Revoked, Revoking, Use, second_after,
+    Away, Counting, Document, Documents, FactKey, Facts, Mark, Name, OneTime, Revocations, Revoked, Revoking, Use,
+    kept_ledger, second_after,
 };
+use crate::ledger::{Added, Batch, Evidence, Sighting};
 
 /// The version of what is in the file.
 const SCHEMA: u64 = 1;
@@ -90,7 +93,7 @@ impl Embedded {
         if schema(&file).map_err(Unusable::Broken)?.is_some_and(|written| written > SCHEMA) {
             return Err(Unusable::Newer);
         }
-        prepare(&file).map_err(Unusable::Broken)?;
+        prepare(&file, now).map_err(Unusable::Broken)?;
         let revoked = Arc::new(Revocations::default());
         load(&file, &revoked, now.unix_timestamp(), least).map_err(Unusable::Broken)?;
         let file = Arc::new(file);
@@ -204,6 +207,33 @@ impl Documents for Embedded {
     }
 }
 
+#[async_trait]
+impl Counting for Embedded {
+    async fn add(&self, batch: &Arc<Batch>) -> Result<Added, Away> {
+        self.writer.write(Task::Count(Arc::clone(batch))).await.map(|_new| Added::Kept)
+    }
+
+    async fn evidence(
+        &self,
+        application: &str,
+        days: RangeInclusive<Date>,
+        now: UtcDateTime,
+    ) -> Result<Evidence, Away> {
+        let application = application.to_owned();
+        self.read(move |file| kept_ledger::evidence(&file.begin_read()?, &application, &days, now)).await
+    }
+
+    async fn stragglers(&self, application: &str, since: UtcDateTime, limit: usize) -> Result<Vec<Sighting>, Away> {
+        let application = application.to_owned();
+        self.read(move |file| kept_ledger::stragglers(&file.begin_read()?, &application, since, limit)).await
+    }
+
+    async fn sightings(&self, application: &str, pseudonyms: &[String]) -> Result<Vec<Sighting>, Away> {
+        let (application, pseudonyms) = (application.to_owned(), pseudonyms.to_vec());
+        self.read(move |file| kept_ledger::sightings(&file.begin_read()?, &application, &pseudonyms)).await
+    }
+}
+
 fn of_kind(file: &impl ReadableDatabase, kind: &str) -> Result<BTreeMap<String, Document>, redb::Error> {
     let mut of_kind = BTreeMap::new();
     let documents = match file.begin_read()?.open_table(DOCUMENTS) {
@@ -250,11 +280,12 @@ fn schema(file: &Database) -> Result<Option<u64>, redb::Error> {
 }
 
 /// Makes what is missing, so that nobody who reads finds no table.
-fn prepare(file: &Database) -> Result<(), redb::Error> {
+fn prepare(file: &Database, now: UtcDateTime) -> Result<(), redb::Error> {
     let transaction = file.begin_write()?;
     transaction.open_table(META)?.insert("schema", SCHEMA)?;
     drop((transaction.open_table(FACTS)?, transaction.open_table(USED)?));
     drop((transaction.open_table(REVOKED)?, transaction.open_table(ENDS)?, transaction.open_table(DOCUMENTS)?));
+    kept_ledger::prepare(&transaction, now)?;
     Ok(transaction.commit()?)
 }
 

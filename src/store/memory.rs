@@ -1,19 +1,26 @@
 //! State that ends with the process.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
-use time::UtcDateTime;
+use redb::backends::InMemoryBackend;
+use redb::{Database, ReadableDatabase as _};
+use time::{Date, UtcDateTime};
 
 use super::ending::{Ending, Ends};
+use super::writer::failed;
 use super::{
-    Away, DOCUMENT_BYTES, Document, Documents, FactKey, Facts, Name, OneTime, Revocations, Revoked, Revoking, Use,
-    second_after,
+    Away, Counting, DOCUMENT_BYTES, Document, Documents, FactKey, Facts, Name, OneTime, Revocations, Revoked, Revoking,
+    Use, kept_ledger, second_after,
 };
+use crate::ledger::{Added, Batch, Evidence, Sighting};
 
 /// Entries of each kind that are kept at most; about 100 bytes each.
 const ROOM: usize = 1_000_000;
+/// Bytes that are kept twice of what is counted.
+const CACHE_BYTES: usize = 1024 * 1024;
 
 /// Keeps state in memory, a bounded number of entries.
 #[derive(Debug)]
@@ -23,6 +30,8 @@ pub struct Memory {
     used: Mutex<Ending<Used>>,
     revoked: Revocations,
     documents: Mutex<BTreeMap<(String, String), Document>>,
+    /// What was counted: made when it is first needed.
+    counted: OnceLock<Database>,
     room: usize,
 }
 
@@ -51,8 +60,25 @@ impl Memory {
             used: Mutex::default(),
             revoked: Revocations::default(),
             documents: Mutex::default(),
+            counted: OnceLock::new(),
             room,
         }
+    }
+
+    fn counted(&self, now: UtcDateTime) -> Result<&Database, redb::Error> {
+        if let Some(made) = self.counted.get() {
+            return Ok(made);
+        }
+        let made = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(InMemoryBackend::new())?;
+        let transaction = made.begin_write()?;
+        kept_ledger::prepare(&transaction, now)?;
+        transaction.commit()?;
+        Ok(self.counted.get_or_init(|| made))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>) -> Result<T, Away> {
+        let read = || read(&self.counted(UtcDateTime::UNIX_EPOCH)?.begin_read()?);
+        read().map_err(|error| failed(&error))
     }
 }
 
@@ -149,6 +175,35 @@ impl Documents for Memory {
 
     async fn number(&self, kind: &str) -> Result<u64, Away> {
         Ok(self.documents(kind).await?.values().map(|document| document.version).sum())
+    }
+}
+
+#[async_trait]
+impl Counting for Memory {
+    async fn add(&self, batch: &Arc<Batch>) -> Result<Added, Away> {
+        let add = || {
+            let transaction = self.counted(batch.at)?.begin_write()?;
+            kept_ledger::add(&transaction, batch)?;
+            Ok(transaction.commit()?)
+        };
+        add().map(|()| Added::Kept).map_err(|error: redb::Error| failed(&error))
+    }
+
+    async fn evidence(
+        &self,
+        application: &str,
+        days: RangeInclusive<Date>,
+        now: UtcDateTime,
+    ) -> Result<Evidence, Away> {
+        self.read(|transaction| kept_ledger::evidence(transaction, application, &days, now))
+    }
+
+    async fn stragglers(&self, application: &str, since: UtcDateTime, limit: usize) -> Result<Vec<Sighting>, Away> {
+        self.read(|transaction| kept_ledger::stragglers(transaction, application, since, limit))
+    }
+
+    async fn sightings(&self, application: &str, pseudonyms: &[String]) -> Result<Vec<Sighting>, Away> {
+        self.read(|transaction| kept_ledger::sightings(transaction, application, pseudonyms))
     }
 }
 

@@ -1,4 +1,5 @@
-//! What outlives a request, behind a trait for each use: the facts of the ratchet, used one-time tokens, revocations.
+//! What outlives a request, behind a trait for each use: the facts of the ratchet, used one-time tokens, revocations, and
+//! what the ledger counts.
 //!
 //! What must never be believed lost is durable before the answer. Nothing here decides: it says what is known, and the
 //! authority judges. Subjects and token ids are kept as digests.
@@ -6,6 +7,8 @@
 mod documents;
 mod embedded;
 mod ending;
+mod evidence;
+mod kept_ledger;
 mod lane;
 mod memory;
 mod redis;
@@ -13,14 +16,18 @@ mod replicated;
 mod revocations;
 mod shared_claims;
 mod shared_documents;
+mod shared_ledger;
 mod shared_revocations;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
-use time::UtcDateTime;
+use time::{Date, UtcDateTime};
 
 pub use self::documents::{DOCUMENT_BYTES, Document, Documents};
 pub use self::embedded::{Embedded, Unusable};
@@ -31,6 +38,7 @@ pub use self::revocations::{FOREVER, Mark, Revocations, Revoked};
 pub use self::shared_claims::{Heard, SharedClaims};
 pub use self::shared_revocations::Least;
 use crate::identity::Subject;
+use crate::ledger::{Added, Batch, Evidence, Sighting};
 
 /// The store cannot be reached, or has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,12 +120,29 @@ pub trait Revoking: Send + Sync {
     async fn restore(&self, name: Name, now: UtcDateTime) -> Result<bool, Away>;
 }
 
+/// What was counted.
+#[async_trait]
+pub trait Counting: Send + Sync {
+    /// Adds what a server counted: once, however often the batch comes.
+    async fn add(&self, batch: &Arc<Batch>) -> Result<Added, Away>;
+
+    /// What was seen of an application on these days. A server that has not been heard of lately leaves a gap until `now`.
+    async fn evidence(&self, application: &str, days: RangeInclusive<Date>, now: UtcDateTime)
+    -> Result<Evidence, Away>;
+
+    /// The subjects that were seen last with a genuine hash, since then, the last first.
+    async fn stragglers(&self, application: &str, since: UtcDateTime, limit: usize) -> Result<Vec<Sighting>, Away>;
+
+    /// The last sightings of these pseudonyms with each credential, in the order of the pseudonyms.
+    async fn sightings(&self, application: &str, pseudonyms: &[String]) -> Result<Vec<Sighting>, Away>;
+}
+
 /// The first whole second, since 1970, at which the instant has come.
 fn second_after(at: UtcDateTime) -> i64 {
     at.unix_timestamp() + i64::from(at.nanosecond() > 0)
 }
 
 /// All of it, in one place.
-pub trait State: Facts + OneTime + Revoking + Documents {}
+pub trait State: Facts + OneTime + Revoking + Documents + Counting {}
 
-impl<S: Facts + OneTime + Revoking + Documents> State for S {}
+impl<S: Facts + OneTime + Revoking + Documents + Counting> State for S {}

@@ -9,7 +9,8 @@ use redb::{Database, ReadableTable as _, ReadableTableMetadata as _, WriteTransa
 use tokio::sync::{mpsc, oneshot};
 
 use super::embedded::{DOCUMENTS, ENDS, FACTS, REVOKED, USED};
-use super::{Away, DOCUMENT_BYTES, FOREVER, Mark, Name, Revocations, Revoked};
+use super::{Away, DOCUMENT_BYTES, FOREVER, Mark, Name, Revocations, Revoked, kept_ledger};
+use crate::ledger::Batch;
 use crate::observe::events;
 
 /// Tasks that may wait; more wait to be let in.
@@ -32,6 +33,8 @@ pub(super) enum Task {
     Restore { name: Name },
     /// A document, in place of the version that is known.
     Keep { kind: String, name: String, known: u64, bytes: Vec<u8> },
+    /// What was counted.
+    Count(Arc<Batch>),
 }
 
 /// A task, and who waits for it.
@@ -154,6 +157,7 @@ impl Desk {
                 }
                 documents.insert(key, (version + 1, bytes.as_slice()))?;
             }
+            Task::Count(batch) => return kept_ledger::add(transaction, batch).map(Ok),
         }
         Ok(Ok(true))
     }
@@ -161,7 +165,7 @@ impl Desk {
     /// The same in memory.
     fn copy(&self, task: &Task) {
         match task {
-            Task::Fact { .. } | Task::Use { .. } | Task::Keep { .. } => {}
+            Task::Fact { .. } | Task::Use { .. } | Task::Keep { .. } | Task::Count(_) => {}
             Task::Revoke { revoked, now } => {
                 for Revoked { name, mark, .. } in revoked {
                     self.revoked.add(*name, *mark, *now);
@@ -179,7 +183,7 @@ impl Desk {
 impl Task {
     const fn now(&self) -> Option<i64> {
         match self {
-            Self::Fact { .. } | Self::Restore { .. } | Self::Keep { .. } => None,
+            Self::Fact { .. } | Self::Restore { .. } | Self::Keep { .. } | Self::Count(_) => None,
             Self::Use { now, .. } | Self::Revoke { now, .. } => Some(*now),
         }
     }

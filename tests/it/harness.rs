@@ -2,27 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use countersign::account::Books;
 use countersign::authority::Authority;
-use countersign::clock::Fixed;
+use countersign::clock::{Clock as _, Fixed};
 use countersign::config::{self, Problem, Settings, World};
 use countersign::grpc::caller::Gate;
 use countersign::grpc::proto::token_authority_client::TokenAuthorityClient;
 use countersign::grpc::proto::{self, Reason};
+use countersign::ledger::{Added, Batch, Evidence, Ledger, Sighting};
 use countersign::observe::Metrics;
 use countersign::pipeline::registry::{KINDS, Kind};
 use countersign::pseudonym::Pseudonyms;
 use countersign::serve::{Listeners, follow_policies, pipeline, serve, shared_redis};
 use countersign::store::{
-    Away, Document, Documents, FactKey, Facts, Memory, Name, OneTime, Place, Replicated, Revocations, Revoked,
+    Away, Counting, Document, Documents, FactKey, Facts, Memory, Name, OneTime, Place, Replicated, Revocations, Revoked,
     Revoking, SharedRedis, State, Use,
 };
 use countersign_test_services::Redis;
 use serde_json::{Value, json};
-use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Date, UtcDateTime};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Channel;
@@ -182,7 +184,9 @@ impl Setup {
         let (server, callers, snapshot) = settings.open(&metrics).await.unwrap();
         let gate = Gate::known(callers, Arc::clone(&metrics));
         let shared: Arc<Fixed> = Arc::clone(&clock);
-        let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
+        let names = snapshot.applications.keys().map(String::as_str);
+        let ledger = Ledger::new(names, Arc::<dyn State>::clone(&self.state), Arc::clone(&metrics), clock.now());
+        let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger };
         let authority = Arc::new(Authority::new(shared, snapshot, self.state, pipeline, books));
         // Known before the first request comes, where the store is there.
         authority.follow_policies(None).await.map(|_followed| ()).unwrap_or_default();
@@ -241,6 +245,30 @@ impl Facts for NoStore {
     }
 
     async fn saw_jwt(&self, _key: FactKey<'_>, _at: UtcDateTime) -> Result<(), Away> {
+        Err(Away)
+    }
+}
+
+#[tonic::async_trait]
+impl Counting for NoStore {
+    async fn add(&self, _batch: &Arc<Batch>) -> Result<Added, Away> {
+        Err(Away)
+    }
+
+    async fn evidence(
+        &self,
+        _application: &str,
+        _days: RangeInclusive<Date>,
+        _now: UtcDateTime,
+    ) -> Result<Evidence, Away> {
+        Err(Away)
+    }
+
+    async fn stragglers(&self, _application: &str, _since: UtcDateTime, _limit: usize) -> Result<Vec<Sighting>, Away> {
+        Err(Away)
+    }
+
+    async fn sightings(&self, _application: &str, _pseudonyms: &[String]) -> Result<Vec<Sighting>, Away> {
         Err(Away)
     }
 }

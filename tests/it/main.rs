@@ -20,6 +20,7 @@ mod caching;
 mod callers;
 mod cli;
 mod config;
+mod counting;
 mod diagnose;
 mod differential;
 mod documents;

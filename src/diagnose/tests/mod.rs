@@ -30,6 +30,7 @@ use crate::caller::{Caller, Clients, Pattern};
 use crate::clock::Fixed;
 use crate::config::{self, World as Surroundings};
 use crate::identity::{Company, Identity, SubjectKind};
+use crate::ledger::Ledger;
 use crate::observe::Metrics;
 use crate::order::{DiagnoseOrder, LegacyProof, VerifyOrder};
 use crate::pipeline::registry::KINDS;
@@ -130,7 +131,8 @@ impl World {
         let snapshot = Snapshot { applications: applications.collect(), ..Snapshot::default() };
         let pipeline = Pipeline::new(Seal::random().ok_or("no randomness")?, TaskTracker::new());
         let (facts, metrics) = (Arc::new(Memory::default()), Arc::new(Metrics::default()));
-        let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests") };
+        let ledger = Ledger::new([], Arc::<Memory>::clone(&facts), Arc::clone(&metrics), NOW);
+        let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger };
         let authority = Authority::new(Arc::new(Fixed::at(NOW)), snapshot, facts, pipeline, books);
         let acme = Pattern::parse("acme/*").ok_or("a pattern")?;
         let caller = Caller { applications: vec![acme], clients: Clients::Any, ..Caller::anyone("tester") };

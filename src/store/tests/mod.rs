@@ -1,6 +1,7 @@
 //! What every store promises, held against each of them.
 
 mod embedded;
+mod ledger;
 mod redis;
 mod replicated;
 
@@ -53,6 +54,7 @@ async fn keeps_its_promises<S: State>(empty: impl AsyncFn() -> Arc<S>) {
     a_token_is_used_by_one_of_many_and_remembered(&*empty().await).await;
     a_revocation_holds_when_it_is_answered_and_until_its_end(&*empty().await).await;
     a_document_is_changed_by_whoever_knows_its_version(&*empty().await).await;
+    ledger::keeps_its_promises(&empty).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
