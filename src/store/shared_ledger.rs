@@ -296,7 +296,8 @@ impl Counting for Replicated {
                 commands.cmd("ZSCORE").arg(seen).arg(pseudonym).cmd("HGET").arg(whence).arg(pseudonym);
             }
         }
-        let answers: Vec<Option<String>> = if pseudonyms.is_empty() { Vec::new() } else { self.redis.run(&commands).await? };
+        let answers: Vec<Option<String>> =
+            if pseudonyms.is_empty() { Vec::new() } else { self.redis.run(&commands).await? };
         let asked = pseudonyms.iter().flat_map(|pseudonym| Credential::ALL.map(|credential| (pseudonym, credential)));
         let read = |((pseudonym, credential), answer): ((&String, Credential), &[Option<String>])| {
             let [Some(last), Some(whence)] = answer else { return None };

@@ -18,8 +18,8 @@ use countersign::pipeline::registry::{KINDS, Kind};
 use countersign::pseudonym::Pseudonyms;
 use countersign::serve::{Listeners, follow_policies, pipeline, serve, shared_redis};
 use countersign::store::{
-    Away, Counting, Document, Documents, FactKey, Facts, Memory, Name, OneTime, Place, Replicated, Revocations, Revoked,
-    Revoking, SharedRedis, State, Use,
+    Away, Counting, Document, Documents, FactKey, Facts, Memory, Name, OneTime, Place, Replicated, Revocations,
+    Revoked, Revoking, SharedRedis, State, Use,
 };
 use countersign_test_services::Redis;
 use serde_json::{Value, json};

@@ -129,10 +129,7 @@ async fn distinct_subjects_are_within_two_percent(store: &dyn State) {
     for (number, start) in (0..20_000).step_by(2_000).enumerate() {
         let client = if number % 2 == 0 { "ios" } else { "web" };
         let number = u64::try_from(number).unwrap() + 1;
-        batch("one", number, at(DAY))
-            .with(Credential::Hash, client, 1, &names(start..start + 4_000))
-            .to(store)
-            .await;
+        batch("one", number, at(DAY)).with(Credential::Hash, client, 1, &names(start..start + 4_000)).to(store).await;
     }
     let distinct = seen(store, at(DAY), at(DAY)).await.distinct;
     assert!((21_560..=22_440).contains(&distinct.hash), "{}", distinct.hash);
