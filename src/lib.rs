@@ -21,6 +21,7 @@ pub mod identity;
 pub mod json;
 pub mod ledger;
 pub mod limits;
+pub mod migration;
 pub mod mint;
 pub mod notice;
 pub mod observe;

@@ -12,6 +12,7 @@ use crate::order::{
     VerifyOrder,
 };
 use crate::refusal::{Reason, Refusal, Violation};
+use crate::report::Days;
 use crate::revocation::Target;
 use crate::{json, limits};
 
@@ -103,7 +104,7 @@ pub fn exchange(request: proto::ExchangeRequest) -> Result<ExchangeOrder, Refusa
 pub fn invalidate(request: proto::admin::InvalidateRequest) -> Result<InvalidateOrder, Refusal> {
     let mut reader = Reader::default();
     let application = reader.application(request.application);
-    let subject = reader.subject(request.subject);
+    let subject = reader.subject("subject", request.subject);
     reader.finish(InvalidateOrder { application, subject })
 }
 
@@ -114,7 +115,7 @@ pub fn revoke(request: proto::RevokeRequest) -> Result<RevokeOrder, Refusal> {
     let application = reader.application(request.application);
     let target = match request.target {
         Some(Wire::TokenId(id)) => Target::Token(reader.required("token_id", id, limits::TOKEN_BYTES)),
-        Some(Wire::Subject(subject)) => Target::Subject(reader.subject(Some(subject))),
+        Some(Wire::Subject(subject)) => Target::Subject(reader.subject("subject", Some(subject))),
         Some(Wire::KeyId(id)) => Target::Key(reader.required("key_id", id, limits::IDENTIFIER_BYTES)),
         None => Target::Token(reader.required("target", String::new(), 0)),
     };
@@ -126,8 +127,30 @@ pub fn revoke(request: proto::RevokeRequest) -> Result<RevokeOrder, Refusal> {
 pub fn restore(request: proto::RestoreRequest) -> Result<RestoreOrder, Refusal> {
     let mut reader = Reader::default();
     let application = reader.application(request.application);
-    let subject = reader.subject(request.subject);
+    let subject = reader.subject("subject", request.subject);
     reader.finish(RestoreOrder { application, subject })
+}
+
+/// Reads a request of FindSubject.
+pub fn find(request: proto::admin::FindSubjectRequest) -> Result<Subject, Refusal> {
+    let mut reader = Reader::default();
+    reader.application(request.application);
+    let subject = reader.subject("subject", request.subject);
+    reader.finish(subject)
+}
+
+/// Reads a request of FindSubjects.
+pub fn find_many(request: proto::admin::FindSubjectsRequest) -> Result<Vec<Subject>, Refusal> {
+    let mut reader = Reader::default();
+    reader.application(request.application);
+    reader.at_most("subjects", request.subjects.len(), limits::BATCH);
+    if request.subjects.is_empty() {
+        reader.wrong("subjects", "is required");
+    }
+    let numbered = request.subjects.into_iter().take(limits::BATCH).enumerate();
+    let subjects: Vec<_> =
+        numbered.map(|(index, subject)| reader.subject(&format!("subjects[{index}]"), Some(subject))).collect();
+    reader.finish(subjects)
 }
 
 /// Reads a request of Diagnose.
@@ -195,14 +218,26 @@ impl Reader {
         })
     }
 
-    pub(super) fn subject(&mut self, subject: Option<proto::Subject>) -> Subject {
+    pub(super) fn subject(&mut self, field: &str, subject: Option<proto::Subject>) -> Subject {
         use proto::subject::Kind;
-        let (kind, place, value) = match subject.and_then(|subject| subject.kind) {
-            Some(Kind::UserId(value)) => (SubjectKind::UserId, "subject.user_id", value),
-            Some(Kind::Email(value)) => (SubjectKind::Email, "subject.email", value),
-            None => (SubjectKind::UserId, "subject", String::new()),
+        let (kind, below, value) = match subject.and_then(|subject| subject.kind) {
+            Some(Kind::UserId(value)) => (SubjectKind::UserId, ".user_id", value),
+            Some(Kind::Email(value)) => (SubjectKind::Email, ".email", value),
+            None => (SubjectKind::UserId, "", String::new()),
         };
-        Subject { kind, value: self.required(place, value, limits::IDENTIFIER_BYTES) }
+        Subject { kind, value: self.required(&format!("{field}{below}"), value, limits::IDENTIFIER_BYTES) }
+    }
+
+    /// The days of a window.
+    pub(super) fn window(&mut self, window: Option<prost_types::Duration>) -> Option<u16> {
+        let window = window?;
+        let whole = window.nanos == 0 && window.seconds % DAY_SECS == 0;
+        let days = u16::try_from(window.seconds / DAY_SECS).ok().filter(|days| (1..=Days::MOST).contains(days));
+        let days = days.filter(|_| whole);
+        if days.is_none() {
+            self.wrong("window", format!("must be whole days, 1 to {}", Days::MOST));
+        }
+        days
     }
 
     pub(super) fn application(&mut self, name: String) -> String {
@@ -363,4 +398,5 @@ fn value(value: prost_types::Value) -> Option<Value> {
     }
 }
 
+const DAY_SECS: i64 = 86_400;
 const NUMBER: &str = "numbers are finite and within ±(2^53−1)";

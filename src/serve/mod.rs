@@ -360,11 +360,12 @@ pub async fn serve(
     let Listeners { grpc: listener, admin } = listeners;
     let (serving, ready) = tokio::sync::watch::channel(false);
     let pages = admin::pages(authority.metrics(), ready);
+    let (stop_answers, stopping) = tokio::sync::watch::channel(false);
     let sources = SourcesServer::new(SourcesService::new(Arc::clone(&authority)));
     let sources = sources.max_decoding_message_size(limits::REQUEST_BYTES);
     let service = TokenAuthorityServer::new(Service::new(Arc::clone(&authority)))
         .max_decoding_message_size(limits::REQUEST_BYTES);
-    let migration = MigrationServer::new(MigrationService::new(Arc::clone(&authority)));
+    let migration = MigrationServer::new(MigrationService::new(Arc::clone(&authority), stopping));
     let migration = migration.max_decoding_message_size(limits::REQUEST_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -405,7 +406,7 @@ pub async fn serve(
         }
         tracing::info!("Stopping: what is under way comes to its end");
         announce(&health_reporter, false).await;
-        drop((drain, serving.send(false)));
+        drop((drain, serving.send(false), stop_answers.send(true)));
     };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = router.serve_with_incoming_shutdown(incoming, stop);

@@ -35,6 +35,7 @@ mod one_time;
 mod policies;
 mod profiles;
 mod reasons;
+mod reporting;
 mod revoking;
 mod scripted;
 mod secrecy;

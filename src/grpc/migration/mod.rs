@@ -2,10 +2,14 @@
 //! may `admin`.
 
 mod acceptance;
+mod report;
+mod watch;
 
 use std::sync::Arc;
 
-use tonic::{Request, Response};
+use futures::stream::BoxStream;
+use time::UtcDateTime;
+use tonic::{Request, Response, Status};
 
 use super::answer::timestamp;
 use super::proto::admin as wire;
@@ -22,19 +26,41 @@ use crate::refusal::Refusal;
 #[derive(Clone, Debug)]
 pub struct MigrationService {
     authority: Arc<Authority>,
+    /// Whether the server stops.
+    stopping: Stopping,
 }
+
+/// Whether the server stops, for answers that would go on for ever.
+pub type Stopping = tokio::sync::watch::Receiver<bool>;
 
 impl MigrationService {
     /// The service over an authority.
     #[must_use]
-    pub const fn new(authority: Arc<Authority>) -> Self {
-        Self { authority }
+    pub const fn new(authority: Arc<Authority>, stopping: Stopping) -> Self {
+        Self { authority, stopping }
     }
 
     /// Writes down what came of a call, and answers.
     async fn close<T>(&self, account: Account<'_>, result: Result<T, Refusal>) -> Answer<T> {
         let result = self.authority.close(account, Ending::of(&result)).await.and(result);
         result.map(Response::new).map_err(|refusal| status::status(&refusal))
+    }
+
+    async fn report(&self, account: &Account<'_>, days: Option<u16>) -> Result<wire::MigrationReport, Refusal> {
+        let report = self.authority.report(account, days).await?;
+        let subjects = self.authority.stragglers(account, days, report::HEADS).await?;
+        Ok(report::write(report, subjects))
+    }
+
+    async fn stragglers(
+        &self,
+        account: &Account<'_>,
+        days: Option<u16>,
+        limit: usize,
+    ) -> Result<wire::Stragglers, Refusal> {
+        let report = self.authority.report(account, days).await?;
+        let subjects = self.authority.stragglers(account, days, limit).await?;
+        Ok(report::stragglers(&report, subjects))
     }
 
     async fn acceptance(&self, account: &Account<'_>) -> Result<wire::GetAcceptanceResponse, Refusal> {
@@ -57,33 +83,84 @@ impl MigrationService {
 
 #[tonic::async_trait]
 impl Migration for MigrationService {
-    type WatchReportStream = futures::stream::Empty<Result<wire::WatchReportResponse, tonic::Status>>;
+    type WatchReportStream = BoxStream<'static, Result<wire::WatchReportResponse, Status>>;
 
-    async fn get_report(&self, _request: Request<wire::GetReportRequest>) -> Answer<wire::GetReportResponse> {
-        Err(status::status(&Refusal::NotImplemented))
+    async fn get_report(&self, request: Request<wire::GetReportRequest>) -> Answer<wire::GetReportResponse> {
+        let call = Call::of(&request)?;
+        let request = request.into_inner();
+        let account = call.account("GetReport", &request.application);
+        let result = match call.allowed(Permission::Admin).and_then(|()| window(request.application, request.window)) {
+            Ok(days) => self.report(&account, days).await,
+            Err(refusal) => Err(refusal),
+        };
+        self.close(account, result.map(|report| wire::GetReportResponse { report: Some(report) })).await
     }
 
-    async fn watch_report(&self, _request: Request<wire::WatchReportRequest>) -> Answer<Self::WatchReportStream> {
-        Err(status::status(&Refusal::NotImplemented))
+    async fn watch_report(&self, request: Request<wire::WatchReportRequest>) -> Answer<Self::WatchReportStream> {
+        let call = Call::of(&request)?;
+        let request = request.into_inner();
+        let account = call.account("WatchReport", &request.application);
+        let result = match call.allowed(Permission::Admin).and_then(|()| window(request.application, request.window)) {
+            // Whoever may not see it is told at once, not in the stream.
+            Ok(days) => self.report(&account, days).await.map(|_seen| days),
+            Err(refusal) => Err(refusal),
+        };
+        let name = account.application.clone();
+        let days = self.close(account, result).await?.into_inner();
+        Ok(Response::new(watch::reports(self.clone(), call, name, days)))
     }
 
     async fn list_stragglers(
         &self,
-        _request: Request<wire::ListStragglersRequest>,
+        request: Request<wire::ListStragglersRequest>,
     ) -> Answer<wire::ListStragglersResponse> {
-        Err(status::status(&Refusal::NotImplemented))
+        let call = Call::of(&request)?;
+        let request = request.into_inner();
+        let account = call.account("ListStragglers", &request.application);
+        let result = match call.allowed(Permission::Admin).and_then(|()| list(request)) {
+            Ok((days, limit)) => self.stragglers(&account, days, limit).await,
+            Err(refusal) => Err(refusal),
+        };
+        let result = result.map(|stragglers| wire::ListStragglersResponse { stragglers: Some(stragglers) });
+        self.close(account, result).await
     }
 
-    async fn find_subject(&self, _request: Request<wire::FindSubjectRequest>) -> Answer<wire::FindSubjectResponse> {
-        Err(status::status(&Refusal::NotImplemented))
+    async fn find_subject(&self, request: Request<wire::FindSubjectRequest>) -> Answer<wire::FindSubjectResponse> {
+        let call = Call::of(&request)?;
+        let request = request.into_inner();
+        let mut account = call.account("FindSubject", &request.application);
+        let result = match call.allowed(Permission::Admin).and_then(|()| convert::find(request)) {
+            Ok(subject) => {
+                account.subjects = vec![subject];
+                self.authority.find(&account, &account.subjects).await
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let found = result.map(|found| found.into_iter().next().map(report::found));
+        self.close(account, found.map(|found| wire::FindSubjectResponse { found })).await
     }
 
-    async fn find_subjects(&self, _request: Request<wire::FindSubjectsRequest>) -> Answer<wire::FindSubjectsResponse> {
-        Err(status::status(&Refusal::NotImplemented))
+    async fn find_subjects(&self, request: Request<wire::FindSubjectsRequest>) -> Answer<wire::FindSubjectsResponse> {
+        let call = Call::of(&request)?;
+        let request = request.into_inner();
+        let account = call.account("FindSubjects", &request.application);
+        let result = match call.allowed(Permission::Admin).and_then(|()| convert::find_many(request)) {
+            Ok(subjects) => self.authority.find(&account, &subjects).await,
+            Err(refusal) => Err(refusal),
+        };
+        let found = result.map(|found| found.into_iter().map(report::found).collect());
+        self.close(account, found.map(|found| wire::FindSubjectsResponse { found })).await
     }
 
-    async fn rehearse(&self, _request: Request<wire::RehearseRequest>) -> Answer<wire::RehearseResponse> {
-        Err(status::status(&Refusal::NotImplemented))
+    async fn rehearse(&self, request: Request<wire::RehearseRequest>) -> Answer<wire::RehearseResponse> {
+        let call = Call::of(&request)?;
+        let request = request.into_inner();
+        let account = call.account("Rehearse", &request.application);
+        let result = match call.allowed(Permission::Admin).and_then(|()| rehearsal(request)) {
+            Ok((hash_until, days)) => self.authority.rehearse(&account, hash_until, days).await,
+            Err(refusal) => Err(refusal),
+        };
+        self.close(account, result.map(report::rehearsal)).await
     }
 
     async fn get_acceptance(
@@ -131,6 +208,40 @@ impl Migration for MigrationService {
     }
 }
 
+/// The days of a window; none where it is not given.
+fn window(application: String, window: Option<prost_types::Duration>) -> Result<Option<u16>, Refusal> {
+    let mut reader = convert::Reader::default();
+    reader.application(application);
+    let days = reader.window(window);
+    reader.finish(days)
+}
+
+fn list(request: wire::ListStragglersRequest) -> Result<(Option<u16>, usize), Refusal> {
+    let mut reader = convert::Reader::default();
+    reader.application(request.application);
+    let days = reader.window(request.window);
+    let limit = match usize::try_from(request.limit) {
+        Ok(0) => STRAGGLERS,
+        Ok(limit) if limit <= MOST_STRAGGLERS => limit,
+        Ok(_) | Err(_) => {
+            reader.wrong("limit", format!("at most {MOST_STRAGGLERS}"));
+            0
+        }
+    };
+    reader.finish((days, limit))
+}
+
+fn rehearsal(request: wire::RehearseRequest) -> Result<(UtcDateTime, Option<u16>), Refusal> {
+    let mut reader = convert::Reader::default();
+    reader.application(request.application);
+    let days = reader.window(request.window);
+    if request.hash_until.is_none() {
+        reader.wrong("hash_until", "is required");
+    }
+    let hash_until = reader.instant("hash_until", request.hash_until);
+    reader.finish((hash_until.unwrap_or(UtcDateTime::UNIX_EPOCH), days))
+}
+
 fn set(request: wire::SetAcceptanceRequest) -> Result<SetOrder, Refusal> {
     let mut reader = convert::Reader::default();
     reader.application(request.application);
@@ -149,5 +260,9 @@ fn reset(request: wire::ResetAcceptanceRequest) -> Result<ResetOrder, Refusal> {
     reader.finish(ResetOrder { version: request.version, reason })
 }
 
+/// Subjects that are listed where nobody says how many.
+const STRAGGLERS: usize = 100;
+/// Subjects that are listed at most.
+const MOST_STRAGGLERS: usize = 1_000;
 /// Bytes of the words of who sets a policy.
 const REASON_BYTES: usize = 512;
