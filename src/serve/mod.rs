@@ -272,9 +272,12 @@ async fn keep_counts(authority: &Authority) -> Infallible {
     }
 }
 
-/// Tells the store the rest, when nothing is answered any more. What it does not take is told as a gap by whoever reads.
-async fn keep_last_counts(authority: &Authority) {
-    let told = tokio::time::timeout(LAST, authority.ledger().end(authority.present().1)).await;
+/// Tells the store the rest. Where something is still under way, this is not the orderly end, and whoever reads is told of a
+/// gap; so it is where the store does not take it.
+async fn keep_last_counts(authority: &Authority, under_way: bool) {
+    let (ledger, now) = (authority.ledger(), authority.present().1);
+    let last = async { if under_way { ledger.flush(now).await } else { ledger.end(now).await } };
+    let told = tokio::time::timeout(LAST, last).await;
     if !matches!(told, Ok(Ok(()))) {
         events::LedgerKept { away: true }.emit();
     }
@@ -411,16 +414,16 @@ pub async fn serve(
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = router.serve_with_incoming_shutdown(incoming, stop);
     let ended = tokio::select! {
-        ended = serving => ended.context("the listener"),
-        ended = show(admin, pages) => ended.context("the admin listener"),
+        ended = serving => ended.context("the listener").map(|()| false),
+        ended = show(admin, pages) => ended.context("the admin listener").map(|()| true),
         () = overdue(drained) => {
             tracing::warn!("Stopped with requests still under way");
-            Ok(())
+            Ok(true)
         }
         never = keep_counts(&authority) => match never {},
     };
-    keep_last_counts(&authority).await;
-    ended
+    keep_last_counts(&authority, *ended.as_ref().unwrap_or(&true)).await;
+    ended.map(drop)
 }
 
 /// Says to probes whether requests are taken.
