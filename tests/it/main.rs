@@ -20,6 +20,7 @@ mod caching;
 mod callers;
 mod cli;
 mod config;
+mod counted;
 mod counting;
 mod diagnose;
 mod differential;
