@@ -1,7 +1,7 @@
 //! Counts in process: adds up, in shards, what was seen since it was last taken. What a request does here takes some hundred
 //! nanoseconds, and memory is bounded: what has no room is counted as lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use time::UtcDateTime;
@@ -72,6 +72,11 @@ impl Counter {
     pub(super) fn take(&self, application: &str) -> Pending {
         let waiting = self.shards.iter().filter_map(|shard| locked(shard).remove(application));
         waiting.reduce(Pending::and).unwrap_or_default()
+    }
+
+    /// The applications of which anything waits.
+    pub(super) fn waiting(&self) -> BTreeSet<String> {
+        self.shards.iter().flat_map(|shard| locked(shard).keys().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// Entries that wait.

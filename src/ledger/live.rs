@@ -7,18 +7,20 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures::stream::{self, StreamExt as _};
 use time::{Date, UtcDateTime};
 use tokio::sync::Mutex;
 
 use super::counter::{Counter, Seen};
 use super::outbox::{Outbox, Say};
-use super::{Added, Evidence, Sighting};
+use super::{Added, EVERY_APPLICATION, Evidence, Sighting};
 use crate::observe::{Metrics, events};
 use crate::store::{Away, Counting};
 
 /// How often the store is told.
 const FLUSH: std::time::Duration = std::time::Duration::from_millis(500);
+/// Applications that are told of at once.
+const AT_ONCE: usize = 64;
 /// How often in one flush a store may have lost what it had. More is left to the next.
 const REWINDS: usize = 2;
 
@@ -47,7 +49,7 @@ impl Ledger {
     ) -> Self {
         let writer = format!("{:032x}", fastrand::u128(..));
         let outbox = |name: &str| (name.to_owned(), Outbox::new(name, &writer, now));
-        let outboxes = applications.into_iter().map(outbox).collect();
+        let outboxes = applications.into_iter().chain([EVERY_APPLICATION]).map(outbox).collect();
         Self { counter: Counter::default(), outboxes: Mutex::new(outboxes), store, metrics }
     }
 
@@ -104,7 +106,7 @@ impl Ledger {
         days: RangeInclusive<Date>,
         now: UtcDateTime,
     ) -> Result<Evidence, Away> {
-        self.flush(now).await.unwrap_or_default();
+        self.tell_one(application, now).await.unwrap_or_default();
         self.store.evidence(application, days, now).await
     }
 
@@ -120,7 +122,7 @@ impl Ledger {
         limit: usize,
         now: UtcDateTime,
     ) -> Result<Vec<Sighting>, Away> {
-        self.flush(now).await.unwrap_or_default();
+        self.tell_one(application, now).await.unwrap_or_default();
         self.store.stragglers(application, since, limit).await
     }
 
@@ -135,16 +137,38 @@ impl Ledger {
         pseudonyms: &[String],
         now: UtcDateTime,
     ) -> Result<Vec<Sighting>, Away> {
-        self.flush(now).await.unwrap_or_default();
+        self.tell_one(application, now).await.unwrap_or_default();
         self.store.sightings(application, pseudonyms).await
     }
 
+    /// Tells the store what waits of all applications, and then, where it has all of that, that the server lives.
     pub(super) async fn tell(&self, now: UtcDateTime, say: Say) -> Result<(), Away> {
         let mut outboxes = self.outboxes.lock().await;
-        let told = outboxes.iter_mut().map(|(name, outbox)| self.tell_of(name, outbox, now, say));
-        let told: Result<Vec<()>, Away> = join_all(told).await.into_iter().collect();
+        let counted = self.counter.waiting();
+        let mut beat = outboxes.remove(EVERY_APPLICATION);
+        let waiting = outboxes.iter_mut().filter(|(name, outbox)| outbox.waits(now, say) || counted.contains(*name));
+        let telling: Vec<_> = waiting.map(|(name, outbox)| self.tell_of(name, outbox, now, say)).collect();
+        let told: Vec<_> = stream::iter(telling).buffer_unordered(AT_ONCE).collect().await;
+        let mut told = told.into_iter().collect::<Result<(), Away>>();
+        if let Some(beat) = &mut beat {
+            told = match told {
+                Ok(()) => self.tell_of(EVERY_APPLICATION, beat, now, say).await,
+                away => away,
+            };
+        }
+        outboxes.extend(beat.map(|beat| (EVERY_APPLICATION.to_owned(), beat)));
         self.metrics.ledger_pending(self.pending());
-        told.map(drop)
+        told
+    }
+
+    /// Tells the store what was seen of one application until now, also where that is nothing: the answer says what the store
+    /// has.
+    async fn tell_one(&self, name: &str, now: UtcDateTime) -> Result<(), Away> {
+        let mut outboxes = self.outboxes.lock().await;
+        match outboxes.get_mut(name) {
+            Some(outbox) => self.tell_of(name, outbox, now, Say::Anyway).await,
+            None => Ok(()),
+        }
     }
 
     /// Tells the store of one application: what waited for it first, then what was counted since. Where this is dropped in

@@ -111,6 +111,9 @@ impl Tally {
 
 /// Stands for all labels beyond those that are kept apart.
 pub const OVERFLOW: &str = "*";
+/// What a server says that it lives by: no application can have that name. What is told of it is true of all of them, so
+/// that an application of which nothing comes costs nothing.
+pub const EVERY_APPLICATION: &str = "*";
 /// Client labels of an application that are kept apart on one day, at most.
 pub const LABELS: usize = 1_000;
 /// Subjects whose last sighting is kept, of each application and credential, at most: the oldest go first.

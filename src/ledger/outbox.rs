@@ -8,7 +8,7 @@ use std::sync::Arc;
 use time::{Duration, UtcDateTime};
 
 use super::counter::Pending;
-use super::{Batch, Counts, Gap, Mark, Series};
+use super::{Batch, Counts, EVERY_APPLICATION, Gap, Mark, Series};
 
 /// Entries of one batch, about: a store is not held up for long by one.
 const ENTRIES: usize = 4_096;
@@ -41,6 +41,8 @@ pub(super) struct Outbox {
     number: u64,
     total: u64,
     at: UtcDateTime,
+    /// When something was counted last.
+    counted_at: UtcDateTime,
     waiting: VecDeque<Arc<Batch>>,
     remembered: VecDeque<Arc<Batch>>,
 }
@@ -54,6 +56,7 @@ impl Outbox {
             number: 0,
             total: 0,
             at: now,
+            counted_at: now,
             waiting: VecDeque::new(),
             remembered: VecDeque::new(),
         }
@@ -61,9 +64,12 @@ impl Outbox {
 
     /// Puts in what was counted until now.
     pub(super) fn put(&mut self, pending: Pending, now: UtcDateTime, say: Say) {
-        let nothing = pending.series.is_empty() && pending.lost.is_none();
-        if nothing && say == Say::IfAnything && self.number > 0 && now - self.at < BEAT {
+        let counted = !pending.series.is_empty();
+        if !counted && pending.lost.is_none() && !self.speaks(now, say) {
             return;
+        }
+        if counted {
+            self.counted_at = now;
         }
         let gap = pending.lost.map(|gap| (format!("lost:{}:{}", self.writer, gap.from.date()), gap));
         let mut parts = split(pending.series);
@@ -91,6 +97,22 @@ impl Outbox {
         };
         (self.number, self.at) = (batch.number, at);
         self.waiting.push_back(Arc::new(batch));
+    }
+
+    /// Whether something has to be sent, also where nothing was counted.
+    pub(super) fn waits(&self, now: UtcDateTime, say: Say) -> bool {
+        !self.waiting.is_empty() || self.speaks(now, say)
+    }
+
+    /// Whether something is said though nothing was counted. The first word says since when the application is counted. Who
+    /// counted something a moment ago says that it lives, and hears whether the store has forgotten it.
+    fn speaks(&self, now: UtcDateTime, say: Say) -> bool {
+        let every = self.application == EVERY_APPLICATION;
+        let said = match say {
+            Say::IfAnything => BEAT <= now - self.at && (every || now - self.counted_at <= REMEMBERED),
+            Say::Anyway | Say::Last => every || self.total > 0,
+        };
+        said || self.number == 0
     }
 
     /// The batch that is to be sent.
@@ -127,6 +149,9 @@ impl Outbox {
             return 0;
         }
         let lost = (first.total - first.counted()).saturating_sub(known.total);
+        if lost == 0 {
+            return 0;
+        }
         let gap = Gap { from: known.at, until: first.from, lost: Some(lost) };
         first.gaps.insert(format!("{STORE}{writer}:{}", known.number), gap);
         lost

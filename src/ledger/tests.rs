@@ -41,11 +41,13 @@ struct Flaky {
     /// As it was after each batch.
     states: Mutex<Vec<Had>>,
     fate: Mutex<Fate>,
+    /// When the server said that it lives, and whether it said that it ends.
+    beats: Mutex<Vec<(UtcDateTime, bool)>>,
 }
 
 impl Default for Flaky {
     fn default() -> Self {
-        Self { states: Mutex::new(vec![Had::default()]), fate: Mutex::new(Fate::Arrives) }
+        Self { states: Mutex::new(vec![Had::default()]), fate: Mutex::new(Fate::Arrives), beats: Mutex::default() }
     }
 }
 
@@ -78,6 +80,10 @@ impl Counting for Flaky {
         let number = had.mark.map_or(0, |mark| mark.number);
         if fate == Fate::IsLost {
             return Err(Away);
+        }
+        if batch.application == EVERY_APPLICATION {
+            self.beats.lock().unwrap().push((batch.at, batch.ended));
+            return if fate == Fate::AnswerIsLost { Err(Away) } else { Ok(Added::Kept) };
         }
         if number < batch.number {
             if number != batch.after {
@@ -205,12 +211,23 @@ async fn a_silent_ledger_says_now_and_then_that_it_lives_and_at_the_end_that_it_
     let store = Arc::new(Flaky::default());
     let ledger = ledger(&store, at(0));
     let batches = || store.states.lock().unwrap().len() - 1;
+    let beats = || std::mem::take(&mut *store.beats.lock().unwrap());
     for second in [0, 1, 2, 3, 4] {
         ledger.tell(at(second), Say::IfAnything).await.unwrap();
     }
-    assert_eq!(batches(), 3);
-    ledger.end(at(5)).await.unwrap();
-    assert_eq!((batches(), store.now().mark.unwrap().at), (4, at(5)));
+    assert_eq!(beats(), [(at(0), false), (at(2), false), (at(4), false)]);
+    assert_eq!(batches(), 3, "an application is spoken of for a while");
+    for second in 5..60 {
+        ledger.tell(at(second), Say::IfAnything).await.unwrap();
+    }
+    assert_eq!((beats().len(), batches()), (27, 6), "and then not any more");
+    saw(&ledger, "ios", "ada", at(60));
+    *store.fate.lock().unwrap() = Fate::IsLost;
+    ledger.tell(at(60), Say::IfAnything).await.unwrap_err();
+    *store.fate.lock().unwrap() = Fate::Arrives;
+    assert_eq!(beats(), [], "who could not tell what it counted does not say that it has");
+    ledger.end(at(61)).await.unwrap();
+    assert_eq!((beats(), store.counted()), (vec![(at(61), true)], 1));
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use super::evidence::{
 };
 use crate::ledger::sketch::{Damaged, Sketch};
 use crate::ledger::{
-    Batch, Counts, Credential, Evidence, GAPS, Gap, KEEP_DAYS, LABELS, OVERFLOW, Presence, SIGHTINGS, Series, Sighting,
-    Tally,
+    Batch, Counts, Credential, EVERY_APPLICATION, Evidence, GAPS, Gap, KEEP_DAYS, LABELS, OVERFLOW, Presence,
+    SIGHTINGS, Series, Sighting, Tally,
 };
 
 /// Of an application, on a day, a text.
@@ -49,7 +49,7 @@ pub(super) fn prepare(transaction: &WriteTransaction, now: UtcDateTime) -> Resul
     for entry in writers.extract_from_if::<(&str, &str), _>(.., |_, _| true)? {
         let (key, value) = entry?;
         let ((application, writer), (_, at, ended)) = (key.value(), value.value());
-        if !ended {
+        if !ended && application == EVERY_APPLICATION {
             let gap = (at, millis(now).max(at), None);
             put_gap(&mut gaps, application, &Batch::crash(writer), gap)?;
         }
@@ -107,11 +107,15 @@ pub(super) fn evidence(
     let number = |series: &Series| sketches.get(&(series.day.to_julian_day(), series_text(series)));
     let groups = groups(evidence.cells.keys()).into_iter();
     evidence.distinct = distinct(groups.map(|(group, of)| (group, Sketch::distinct(of.iter().filter_map(number)))));
-    for entry in transaction.open_table(MISSING)?.range((application, "")..(after(application).as_str(), ""))? {
-        let (from, until, lost) = entry?.1.value();
-        evidence.gaps.extend(instant(from).zip(instant(until)).map(|(from, until)| Gap { from, until, lost }));
+    let missing = transaction.open_table(MISSING)?;
+    for application in [application, EVERY_APPLICATION] {
+        for entry in missing.range((application, "")..(after(application).as_str(), ""))? {
+            let (from, until, lost) = entry?.1.value();
+            evidence.gaps.extend(instant(from).zip(instant(until)).map(|(from, until)| Gap { from, until, lost }));
+        }
     }
-    for entry in transaction.open_table(WRITERS)?.range((application, "")..(after(application).as_str(), ""))? {
+    let end = after(EVERY_APPLICATION);
+    for entry in transaction.open_table(WRITERS)?.range((EVERY_APPLICATION, "")..(end.as_str(), ""))? {
         let (_, at, ended) = entry?.1.value();
         evidence.gaps.extend(instant(at).filter(|_| !ended).and_then(|at| open_gap(at, now)));
     }

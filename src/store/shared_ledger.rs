@@ -16,10 +16,15 @@ use super::evidence::{
 };
 use super::{Away, Counting, Replicated, name};
 use crate::ledger::{
-    Added, Batch, CRASHED, Counts, Credential, Evidence, GAPS, Gap, KEEP_DAYS, LABELS, Mark, OVERFLOW, SIGHTINGS,
-    Series, Sighting, Tally,
+    Added, Batch, CRASHED, Counts, Credential, EVERY_APPLICATION, Evidence, GAPS, Gap, KEEP_DAYS, LABELS, Mark,
+    OVERFLOW, SIGHTINGS, Series, Sighting, Tally,
 };
 
+/// The tags of applications.
+const TAGS: [&str; 16] = [
+    "ledger-0", "ledger-1", "ledger-2", "ledger-3", "ledger-4", "ledger-5", "ledger-6", "ledger-7", "ledger-8",
+    "ledger-9", "ledger-a", "ledger-b", "ledger-c", "ledger-d", "ledger-e", "ledger-f",
+];
 /// How long a writer's record is kept after it was last heard of, in seconds.
 const WRITER_SECS: i64 = 30 * 86_400;
 /// Keys of the script before those of the series, and of each series.
@@ -61,16 +66,18 @@ local new = number < batch.number
 if new and number ~= batch.after then return {0, text(number), text(at), text(total)} end
 if new then number, at, total = batch.number, batch.at, batch.total end
 redis.call('SET', KEYS[1], text(number) .. ' ' .. text(at) .. ' ' .. text(total), 'EX', batch.writer_seconds)
-if batch.ended then
-  redis.call('ZREM', KEYS[2], batch.writer)
-else
-  redis.call('ZADD', KEYS[2], at, batch.writer)
-end
-redis.call('HDEL', KEYS[3], 'crash:' .. batch.writer)
-for _, writer in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. text(batch.crashed))) do
-  if writer ~= batch.writer then
-    gap('crash:' .. writer, tonumber(redis.call('ZSCORE', KEYS[2], writer)), batch.at, -1)
-    redis.call('ZREM', KEYS[2], writer)
+if batch.beats then
+  if batch.ended then
+    redis.call('ZREM', KEYS[2], batch.writer)
+  else
+    redis.call('ZADD', KEYS[2], at, batch.writer)
+  end
+  redis.call('HDEL', KEYS[3], 'crash:' .. batch.writer)
+  for _, writer in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. text(batch.crashed))) do
+    if writer ~= batch.writer then
+      gap('crash:' .. writer, tonumber(redis.call('ZSCORE', KEYS[2], writer)), batch.at, -1)
+      redis.call('ZREM', KEYS[2], writer)
+    end
   end
 end
 if not new then return {1} end
@@ -120,8 +127,8 @@ return {1}
 
 impl Replicated {
     /// A key of an application. Those of one are in one slot.
-    fn ledger_key(&self, application: &str, what: &str) -> String {
-        self.redis.tagged(&tag(application), what)
+    pub(super) fn ledger_key(&self, application: &str, what: &str) -> String {
+        self.redis.tagged(tag(application), &format!("{application}:{what}"))
     }
 
     fn day_key(&self, application: &str, day: Date, what: &str) -> String {
@@ -161,9 +168,12 @@ impl Replicated {
     }
 }
 
-/// The tag of an application: what one script touches.
-fn tag(application: &str) -> String {
-    format!("ledger:{application}")
+/// The tag that an application shares with others: what waits for replicas has a connection for each tag, and there may be
+/// a hundred thousand applications.
+fn tag(application: &str) -> &'static str {
+    let [first, ..] = name(&[application]);
+    #[expect(clippy::indexing_slicing, reason = "half a byte is below 16")]
+    TAGS[usize::from(first >> 4)]
 }
 
 /// A batch, as the script reads it.
@@ -181,6 +191,7 @@ fn message(batch: &Batch) -> Value {
         "at": millis(batch.at),
         "total": batch.total,
         "ended": batch.ended,
+        "beats": batch.application == EVERY_APPLICATION,
         "crashed": millis(batch.at.saturating_sub(CRASHED)),
         "old": millis(batch.at.saturating_sub(Duration::days(i64::from(KEEP_DAYS)))),
         "writer_seconds": WRITER_SECS,
@@ -214,7 +225,7 @@ fn series_message(series: &Series, counts: &Counts, now: UtcDateTime) -> Value {
 #[async_trait]
 impl Counting for Replicated {
     async fn add(&self, batch: &Arc<Batch>) -> Result<Added, Away> {
-        let answer: Vec<i64> = self.redis.durably(&tag(&batch.application), self.add_command(batch)).await?;
+        let answer: Vec<i64> = self.redis.durably(tag(&batch.application), self.add_command(batch)).await?;
         match answer.as_slice() {
             [1] => Ok(Added::Kept),
             [0, 0, ..] => Ok(Added::Behind(None)),
@@ -308,23 +319,27 @@ impl Counting for Replicated {
 }
 
 impl Replicated {
-    /// Since when there is anything, and all gaps.
+    /// Since when there is anything, and all gaps: its own, and those of every application.
     async fn known(&self, application: &str, now: UtcDateTime) -> Result<Evidence, Away> {
         let mut commands = Pipeline::new();
         commands.cmd("GET").arg(self.ledger_key(application, "since"));
         commands.cmd("HVALS").arg(self.ledger_key(application, "gaps"));
-        commands.cmd("ZRANGE").arg(self.ledger_key(application, "writers")).arg(0).arg(-1).arg("WITHSCORES");
-        type Known = (Option<i64>, Vec<String>, Vec<(String, f64)>);
-        let (since, gaps, writers): Known = self.redis.run(&commands).await?;
-        let gap = |text: String| {
-            let numbers: Vec<i64> = text.split(' ').filter_map(|number| number.parse().ok()).collect();
-            let [from, until, lost] = <[i64; 3]>::try_from(numbers).ok()?;
-            Some(Gap { from: instant(from)?, until: instant(until)?, lost: u64::try_from(lost).ok() })
-        };
-        let mut gaps: Vec<Gap> = gaps.into_iter().filter_map(gap).collect();
+        let (since, own): (Option<i64>, Vec<String>) = self.redis.run(&commands).await?;
+        let mut commands = Pipeline::new();
+        commands.cmd("HVALS").arg(self.ledger_key(EVERY_APPLICATION, "gaps"));
+        commands.cmd("ZRANGE").arg(self.ledger_key(EVERY_APPLICATION, "writers")).arg(0).arg(-1).arg("WITHSCORES");
+        let (all, writers): (Vec<String>, Vec<(String, f64)>) = self.redis.run(&commands).await?;
+        let mut gaps: Vec<Gap> = own.iter().chain(&all).filter_map(|text| read_gap(text)).collect();
         gaps.extend(writers.into_iter().filter_map(|(_, last)| open_gap(instant(whole(last))?, now)));
         Ok(Evidence { since: since.and_then(instant), gaps, ..Evidence::default() })
     }
+}
+
+/// `from until lost`
+fn read_gap(text: &str) -> Option<Gap> {
+    let numbers: Vec<i64> = text.split(' ').filter_map(|number| number.parse().ok()).collect();
+    let [from, until, lost] = <[i64; 3]>::try_from(numbers).ok()?;
+    Some(Gap { from: instant(from)?, until: instant(until)?, lost: u64::try_from(lost).ok() })
 }
 
 /// Scores are milliseconds, whole numbers below 2^53.

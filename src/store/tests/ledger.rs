@@ -6,7 +6,9 @@ use countersign_test_services::Redis;
 
 use super::redis::replicated;
 use super::*;
-use crate::ledger::{Credential, Gap, KEEP_DAYS, LABELS, Mark, OVERFLOW, Outcome, Presence, SIGHTINGS, Series, Tally};
+use crate::ledger::{
+    Credential, EVERY_APPLICATION, Gap, KEEP_DAYS, LABELS, Mark, OVERFLOW, Outcome, Presence, SIGHTINGS, Series, Tally,
+};
 use crate::refusal::Reason;
 /// 2026-06-01T00:00:00Z
 const DAY: i64 = 1_780_272_000;
@@ -29,6 +31,11 @@ fn batch(writer: &str, number: u64, at: UtcDateTime) -> Batch {
         series: BTreeMap::new(),
         gaps: BTreeMap::new(),
     }
+}
+
+/// A word of a server that it lives.
+fn beat(writer: &str, number: u64, at: UtcDateTime) -> Batch {
+    Batch { application: EVERY_APPLICATION.to_owned(), ..batch(writer, number, at) }
 }
 
 impl Batch {
@@ -219,14 +226,16 @@ async fn gaps_of_one_name_are_one_and_those_without_number_too(store: &dyn State
 }
 
 async fn a_server_that_is_not_heard_of_leaves_a_gap_until_it_is(store: &dyn State) {
-    batch("one", 1, at(DAY)).to(store).await;
+    batch("one", 1, at(DAY)).with(Credential::Hash, "", 1, &[]).to(store).await;
+    beat("one", 1, at(DAY)).to(store).await;
     assert_eq!(seen(store, at(DAY), at(DAY + 5)).await.gaps, []);
     let open = Gap { from: at(DAY), until: at(DAY + 6), lost: None };
     assert_eq!(seen(store, at(DAY), at(DAY + 6)).await.gaps, [open]);
-    batch("one", 2, at(DAY + 6)).to(store).await;
+    batch("one", 2, at(DAY + 6)).with(Credential::Hash, "", 1, &[]).to(store).await;
+    assert_eq!(seen(store, at(DAY), at(DAY + 6)).await.gaps, [open], "of the others nothing is known");
+    beat("one", 2, at(DAY + 6)).to(store).await;
     assert_eq!(seen(store, at(DAY), at(DAY + 6)).await.gaps, []);
-    batch("one", 3, at(DAY + 6)).with(Credential::Hash, "", 1, &[]).to(store).await;
-    let last = Batch { ended: true, ..batch("one", 4, at(DAY + 7)) };
+    let last = Batch { ended: true, ..beat("one", 3, at(DAY + 7)) };
     last.to(store).await;
     assert_eq!(seen(store, at(DAY), at(DAY + 100)).await.gaps, []);
 }
@@ -244,12 +253,12 @@ async fn sightings_are_bounded_everywhere() {
 async fn a_file_that_was_not_closed_in_order_tells_of_a_gap_and_one_that_was_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, 100, DAY, 0);
-    batch("one", 1, at(DAY + 10)).to(&store).await;
+    beat("one", 1, at(DAY + 10)).to(&store).await;
     drop(store);
     let store = open(&folder, 100, DAY + 20, 0);
     let gap = Gap { from: at(DAY + 10), until: at(DAY + 20), lost: None };
     assert_eq!(seen(&store, at(DAY), at(DAY + 20)).await.gaps, [gap]);
-    let last = Batch { ended: true, ..batch("two", 1, at(DAY + 30)) };
+    let last = Batch { ended: true, ..beat("two", 1, at(DAY + 30)) };
     last.to(&store).await;
     drop(store);
     let store = open(&folder, 100, DAY + 40, 0);
@@ -275,7 +284,7 @@ async fn days_leave_the_redis_when_they_are_old() {
     let store = replicated(&redis, 0, DAY).await;
     let told = batch("one", 1, at(DAY + 43_200)).with(Credential::Hash, "ios", 1, &names(0..1));
     told.to(&*store).await;
-    let days = redis.run(&["KEYS", "{test:ledger:acme/feedback}:*:2026-06-01*"]);
+    let days = redis.run(&["KEYS", "{test:ledger-*}:acme/feedback:*:2026-06-01*"]);
     assert_eq!(days.lines().count(), 3, "{days}");
     let end = i64::from(KEEP_DAYS) * 86_400 + 43_200;
     for key in days.lines() {
@@ -288,15 +297,15 @@ async fn days_leave_the_redis_when_they_are_old() {
 async fn a_server_that_crashed_is_closed_by_the_others_and_opened_when_it_comes_again() {
     let redis = Redis::start();
     let store = replicated(&redis, 0, DAY).await;
-    batch("one", 1, at(DAY)).to(&*store).await;
-    batch("two", 1, at(DAY + 30)).to(&*store).await;
-    batch("two", 2, at(DAY + 31)).to(&*store).await;
+    beat("one", 1, at(DAY)).to(&*store).await;
+    beat("two", 1, at(DAY + 30)).to(&*store).await;
+    beat("two", 2, at(DAY + 31)).to(&*store).await;
     let gap = Gap { from: at(DAY), until: at(DAY + 31), lost: None };
     assert_eq!(seen(&*store, at(DAY), at(DAY + 31)).await.gaps, [gap]);
-    batch("two", 3, at(DAY + 90)).to(&*store).await;
+    beat("two", 3, at(DAY + 90)).to(&*store).await;
     assert_eq!(seen(&*store, at(DAY), at(DAY + 90)).await.gaps, [gap], "it does not grow");
     // It was cut off, and has everything still.
-    batch("one", 2, at(DAY + 90)).to(&*store).await;
+    beat("one", 2, at(DAY + 90)).to(&*store).await;
     assert_eq!(seen(&*store, at(DAY), at(DAY + 90)).await.gaps, []);
 }
 
@@ -319,7 +328,7 @@ async fn a_redis_says_what_it_misses() {
 async fn nonsense_in_the_redis_counts_nothing() {
     let redis = Redis::start();
     let store = replicated(&redis, 0, DAY).await;
-    let key = |what: &str| format!("{{test:ledger:acme/feedback}}:{what}");
+    let key = |what: &str| store.ledger_key("acme/feedback", what);
     redis.run(&[
         "HSET",
         &key("cells:2026-06-01"),
