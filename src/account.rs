@@ -32,6 +32,7 @@ impl Books {
         if let Some(presented) = &account.presented
             && let Some(outcome) = presented.outcome(ending)
         {
+            // Garbage costs no HMAC: it has no subject.
             let genuine = presented.subjects.iter().filter(|_| presented.genuine);
             let pseudonym = |subject| self.pseudonyms.of(application, Use::Ledger, subject);
             let subjects: Vec<String> = genuine.map(pseudonym).collect();

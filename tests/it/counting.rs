@@ -215,6 +215,27 @@ async fn an_exchange_that_is_refused_counts_what_came_and_a_diagnosis_nothing() 
 }
 
 #[tokio::test]
+async fn what_could_not_be_answered_is_not_counted() {
+    let plan = "attributes.plan]\ntype = \"string\"\n";
+    let setup = Setup::default().replace(plan, &format!("{plan}from = [\"down\"]\n")).and(
+        r#"
+        [sources.down]
+        kind = "lookup"
+        sets = ["plan"]
+        on_error = "refuse"
+        [sources.down.config]
+        url = "http://127.0.0.1:9/{user_id}"
+        "#,
+    );
+    let (mut server, state) = started(setup).await;
+    let failed = server.exchange(exchange(hash("1", "ios"))).await.unwrap_err();
+    assert_eq!(failed.code(), tonic::Code::Unavailable, "{failed}");
+    server.accepted(hash("2", "web")).await;
+    let evidence = until(&state, 1).await;
+    assert_eq!(counted(&evidence), cells([(Credential::Hash, Outcome::Accepted, "web", "iv", None, 1)]));
+}
+
+#[tokio::test]
 async fn of_two_credentials_the_one_that_decides_is_counted() {
     let setup = Setup::default().policy(r#"jwt_from = "2026-06-01T00:00:10Z""#);
     let (mut server, state) = started(setup).await;
