@@ -88,7 +88,7 @@ impl Authority {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(account.caller, &order.application)?;
         account.about(&order.client, order.identity.subjects());
-        self.require_loaded()?;
+        self.require_known(application, now)?;
         let (format, key) = application.signing_at(now, self.revoked())?;
         application.refuse_privileged(&order.identity).map_err(|_verdict| Refusal::Privileged)?;
         admission::admit(application, format, &order.identity)?;
@@ -114,7 +114,7 @@ impl Authority {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(account.caller, &order.application)?;
         account.about(&order.client, order.asserted.subjects());
-        self.require_loaded()?;
+        self.require_known(application, now)?;
         let mut hearing = Hearing::new(application, account.caller, now, self.revoked());
         let judged = async {
             let proof = self.judge(&mut hearing, order).await?;
@@ -138,7 +138,7 @@ impl Authority {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(account.caller, &order.application)?;
         account.about(&order.client, order.identity.subjects());
-        self.require_loaded()?;
+        self.require_known(application, now)?;
         let (format, key) = application.hashing_at(now, self.revoked())?;
         if order.values().any(|value| application.privileged.covers(value)) {
             return Err(Refusal::Privileged);
@@ -168,7 +168,7 @@ impl Authority {
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(account.caller, &order.credential.application)?;
         account.about(&order.credential.client, order.credential.asserted.subjects());
-        self.require_loaded()?;
+        self.require_known(application, now)?;
         let (format, key) = application.signing_at(now, self.revoked())?;
         let grant = Grant::of(application, order.ttl, &order.credential.audience, now)?;
         // The audience that was asked for is the new token's; the old one may be for any of the application's.
@@ -210,7 +210,7 @@ impl Authority {
         let credential = &order.credential;
         let application = snapshot.application_for(account.caller, &credential.application)?;
         account.about(&credential.client, credential.asserted.subjects());
-        self.require_loaded()?;
+        self.require_known(application, now)?;
         let mut hearing = Hearing::new(application, account.caller, now, self.revoked());
         let judged = async {
             let proof = self.judge(&mut hearing, credential).await?;
@@ -293,9 +293,12 @@ impl Authority {
         self.store.revoked()
     }
 
-    /// Nothing is judged before it is known what is revoked, and which policies were set at run time.
-    fn require_loaded(&self) -> Result<(), Refusal> {
-        if self.revoked().is_loaded() && self.knows_policies() { Ok(()) } else { Err(Refusal::StoreUnavailable) }
+    /// Nothing is judged before it is known what is revoked, and which policies were set at run time; nor, where the
+    /// application is strict, when that may have changed a while ago.
+    fn require_known(&self, application: &Application, now: UtcDateTime) -> Result<(), Refusal> {
+        let revoked = self.revoked();
+        let stale = application.expected.strict_revocation && revoked.is_stale(now);
+        if revoked.is_loaded() && self.knows_policies() && !stale { Ok(()) } else { Err(Refusal::StoreUnavailable) }
     }
 
     /// Refuses to make a token that is revoked already: one in the very second of its subject's cut-off.

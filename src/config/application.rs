@@ -115,6 +115,7 @@ fn tokens(application: &Table<'_>, profile: &Profile) -> Expected {
         issuer: None,
         audiences: format.map(|format| format.audiences.clone()).unwrap_or_default(),
         one_time: false,
+        strict_revocation: false,
     };
     if let Some(table) = application.table("tokens") {
         let times = &mut expected.times;
@@ -138,6 +139,7 @@ fn tokens(application: &Table<'_>, profile: &Profile) -> Expected {
         if expected.one_time && !times.require_exp {
             table.problem("require_exp", "is false, and a one-time token needs an end", "remove it, or one_time");
         }
+        expected.strict_revocation = table.flag("strict_revocation");
         expected.issuer = table.text("issuer");
         audiences(&table, &mut expected.audiences);
         table.done();

@@ -101,6 +101,10 @@ fn check(tree: &file::Tree, world: World<'_>) -> Result<Settings, Vec<Problem>> 
     let sources = sources::read(&root, world, matches!(store, Some(Store::Redis(_))));
     let applications = application::read(&root, world, &profiles, &sources);
     callers.warn_of_idle_patterns(&root, &applications);
+    let strict = applications.iter().any(|application| application.expected.strict_revocation);
+    if strict && matches!(&store, Some(Store::Redis(place)) if place.max_staleness.is_none()) {
+        root.problem("store.max_staleness_secs", "is missing", "tokens.strict_revocation needs it: how old is too old");
+    }
     if root.table("audit").is_some() {
         root.problem("audit", "is for an audit log, which this version does not have", "remove it");
     }

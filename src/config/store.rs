@@ -1,6 +1,7 @@
 //! `[store]`: a file, or a Redis. How a Redis is reached is said in the words of the claim source `redis`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use countersign_claim_source::{Secret as Text, TlsFiles};
 use countersign_redis_link::{Connector, Sentinel, Settings};
@@ -24,6 +25,8 @@ pub enum Store {
 
 /// Of how many replicas at most a write waits.
 const REPLICAS: i64 = 16;
+/// For how long at most nothing may be heard of revocations: a day.
+const LONGEST_SECS: i64 = 86_400;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -65,7 +68,6 @@ pub(super) fn read(root: &Table<'_>, world: World<'_>, has_pseudonym_secret: boo
             redis(&table, world).map(|place| Store::Redis(Box::new(place)))
         }
     };
-    table.integer("max_staleness_secs", 1..=86_400);
     table.done();
     store
 }
@@ -77,8 +79,10 @@ fn redis(table: &Table<'_>, world: World<'_>) -> Option<Place> {
         table.problem("prefix", "holds a brace", "choose another");
     }
     let wait_replicas = table.integer("wait_replicas", 0..=REPLICAS).and_then(|many| u32::try_from(many).ok());
+    let max_staleness = table.integer("max_staleness_secs", 1..=LONGEST_SECS).and_then(|secs| u64::try_from(secs).ok());
+    let max_staleness = max_staleness.map(Duration::from_secs);
     let connector = connector(table, world)?;
-    Some(Place { connector, prefix, wait_replicas: wait_replicas.unwrap_or(0) })
+    Some(Place { connector, prefix, wait_replicas: wait_replicas.unwrap_or(0), max_staleness })
 }
 
 fn connector(table: &Table<'_>, world: World<'_>) -> Option<Connector> {

@@ -31,6 +31,8 @@ pub struct Place {
     pub prefix: String,
     /// How many replicas have to have what must not be lost, before it is answered for.
     pub wait_replicas: u32,
+    /// For how long a server may hear nothing of what others revoke, where an application is strict.
+    pub max_staleness: Option<Duration>,
 }
 
 /// The Redis. Nothing is connected before the first command, and again whenever it has to be. A clone is the same one.
@@ -57,6 +59,10 @@ impl SharedRedis {
     pub fn new(place: Place) -> Self {
         let link = Link::new(place.connector.clone());
         Self(Arc::new(Inner { place, link, lanes: Mutex::default() }))
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.0.place
     }
 
     /// A key of a tag: `{prefix:tag}:what`.

@@ -55,7 +55,8 @@ return redis.call('GET', KEYS[2]) == ARGV[4] and 1 or 0
 impl Replicated {
     /// State in this Redis. That it is away is no reason to fail: a store that was never reached is new at the first use.
     pub async fn open(redis: SharedRedis, now: UtcDateTime, least: Least) -> Self {
-        let opened = Self { redis, seen: Memory::default(), ear: Ear::new(least) };
+        let ear = Ear::new(least, redis.place().max_staleness);
+        let opened = Self { redis, seen: Memory::default(), ear };
         opened.note_new(now.unix_timestamp()).await;
         opened
     }

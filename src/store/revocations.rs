@@ -3,8 +3,9 @@
 //! `revocation.rs`, and that they survive is the store's business.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use time::UtcDateTime;
 use tokio::sync::watch;
@@ -55,6 +56,10 @@ pub struct Revocations {
     shards: Box<[RwLock<Ending<Mark>>; 256]>,
     many: AtomicUsize,
     loaded: watch::Sender<bool>,
+    /// The second, since 1970, in which all of it was last heard.
+    heard: AtomicI64,
+    /// For how long it may go unheard, where others revoke too.
+    max_staleness: Option<Duration>,
 }
 
 impl Default for Revocations {
@@ -63,15 +68,17 @@ impl Default for Revocations {
             shards: Box::new(std::array::from_fn(|_| RwLock::default())),
             many: AtomicUsize::new(0),
             loaded: watch::Sender::new(true),
+            heard: AtomicI64::new(0),
+            max_staleness: None,
         }
     }
 }
 
 impl Revocations {
-    /// An empty copy of something that is not there yet.
+    /// An empty copy of something that is not there yet, and that others change.
     #[must_use]
-    pub fn not_loaded() -> Self {
-        Self { loaded: watch::Sender::new(false), ..Self::default() }
+    pub fn not_loaded(max_staleness: Option<Duration>) -> Self {
+        Self { loaded: watch::Sender::new(false), max_staleness, ..Self::default() }
     }
 
     /// Whether everything that was revoked before the start is in it: nothing can be judged before.
@@ -86,7 +93,16 @@ impl Revocations {
         self.loaded.subscribe().wait_for(|loaded| *loaded).await.map(drop).unwrap_or_default();
     }
 
-    pub(super) fn set_loaded(&self) {
+    /// Whether nothing was heard of what others revoke for longer than may be.
+    #[must_use]
+    pub fn is_stale(&self, now: UtcDateTime) -> bool {
+        let age = now.unix_timestamp().saturating_sub(self.heard.load(Ordering::Acquire));
+        self.max_staleness.is_some_and(|most| u64::try_from(age).is_ok_and(|age| age > most.as_secs()))
+    }
+
+    /// Notes that everything is in it that was there in that second.
+    pub(super) fn set_heard(&self, at: i64) {
+        self.heard.store(at, Ordering::Release);
         self.loaded.send_if_modified(|loaded| !std::mem::replace(loaded, true));
     }
 
@@ -198,7 +214,19 @@ mod tests {
         revocations.sweep(100);
         assert!(revocations.is_empty());
         revocations.add(name, both, 10);
+        assert!(!revocations.is_stale(at(i64::from(u32::MAX))), "nobody else changes it");
         assert!(revocations.remove(&name) && !revocations.remove(&name));
         assert!(revocations.is_empty());
+    }
+
+    #[test]
+    fn it_is_stale_a_second_after_the_longest_time() {
+        let revocations = Revocations::not_loaded(Some(Duration::from_secs(30)));
+        revocations.set_heard(100);
+        assert!(!revocations.is_stale(at(90)), "a clock that went back");
+        assert!(!revocations.is_stale(at(130)));
+        assert!(revocations.is_stale(at(131)));
+        revocations.set_heard(101);
+        assert!(!revocations.is_stale(at(131)));
     }
 }

@@ -106,8 +106,13 @@ impl fmt::Debug for Ear {
 }
 
 impl Ear {
-    pub(super) fn new(least: Least) -> Self {
-        Self { revoked: Revocations::not_loaded(), least, rounds: watch::Sender::default(), ask: Notify::new() }
+    pub(super) fn new(least: Least, max_staleness: Option<Duration>) -> Self {
+        Self {
+            revoked: Revocations::not_loaded(max_staleness),
+            least,
+            rounds: watch::Sender::default(),
+            ask: Notify::new(),
+        }
     }
 
     /// Returns when everything that is in Redis now is in the copy.
@@ -205,7 +210,7 @@ impl Replicated {
             self.write_revoked(&self.ear.revoked.missing(heard, now), now).await?;
             position.heard = None;
         }
-        self.ear.revoked.set_loaded();
+        self.ear.revoked.set_heard(now);
         Ok(())
     }
 

@@ -48,6 +48,8 @@ pub struct Expected {
     pub audiences: Vec<String>,
     /// Whether a token counts once.
     pub one_time: bool,
+    /// Whether it is better not to judge than to judge by what was known of revocations a while ago.
+    pub strict_revocation: bool,
 }
 
 /// A token that is genuine, in time and complete.

@@ -170,6 +170,9 @@ fn a_redis_is_reached_in_the_words_of_the_claim_source() {
     only(with("password = { env = \"ABSENT\" }"), "store.password.env", "is not set");
     only(with("tls = { ca = \"nowhere.pem\" }"), "store.tls.ca", "cannot be read");
     only(with("prefix = \"a{b\""), "store.prefix", "holds a brace");
+    only(with("max_staleness_secs = 0"), "store.max_staleness_secs", "wrong type or form");
+    let strict = with("").and("[applications.\"acme/feedback\".tokens]\nstrict_revocation = true\n");
+    only(strict, "store.max_staleness_secs", "is missing");
     only(with("wait_replicas = 17"), "store.wait_replicas", "wrong type or form");
 }
 

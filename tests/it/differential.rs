@@ -35,7 +35,13 @@ fn expected() -> Expected {
         max_ttl: Duration::days(365_000),
         default_ttl: Duration::HOUR,
     };
-    Expected { times, issuer: Some("me".to_owned()), audiences: vec!["us".to_owned()], one_time: false }
+    Expected {
+        times,
+        issuer: Some("me".to_owned()),
+        audiences: vec!["us".to_owned()],
+        one_time: false,
+        strict_revocation: false,
+    }
 }
 
 fn pem(name: &str) -> Vec<u8> {

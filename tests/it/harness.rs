@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use countersign::account::Books;
 use countersign::authority::Authority;
-use countersign::clock::{Clock as _, Fixed};
+use countersign::clock::{Clock, Fixed};
 use countersign::config::{self, Problem, Settings, World};
 use countersign::grpc::caller::Gate;
 use countersign::grpc::proto::token_authority_client::TokenAuthorityClient;
@@ -16,10 +16,10 @@ use countersign::ledger::{Added, Batch, Evidence, Ledger, Sighting};
 use countersign::observe::Metrics;
 use countersign::pipeline::registry::{KINDS, Kind};
 use countersign::pseudonym::Pseudonyms;
-use countersign::serve::{Listeners, follow_policies, pipeline, serve, shared_redis};
+use countersign::serve::{Listeners, follow_policies, pipeline, serve, shared_redis, state};
 use countersign::store::{
-    Away, Counting, Document, Documents, FactKey, Facts, Memory, Name, OneTime, Place, Replicated, Revocations,
-    Revoked, Revoking, SharedRedis, State, Use,
+    Away, Counting, Document, Documents, FactKey, Facts, Memory, Name, OneTime, Revocations, Revoked, Revoking, State,
+    Use,
 };
 use countersign_test_services::Redis;
 use serde_json::{Value, json};
@@ -84,8 +84,8 @@ pub struct Setup {
     pub now: i64,
     pub kinds: Vec<&'static dyn Kind>,
     pub state: Arc<dyn State>,
-    /// The server's, which a store reads too.
-    pub clock: Arc<Fixed>,
+    /// Whether state is where `[store]` says, and not in `state`.
+    pub as_configured: bool,
 }
 
 /// A running server.
@@ -108,24 +108,24 @@ impl Default for Setup {
             now: NOW,
             kinds: KINDS.to_vec(),
             state: Arc::new(Memory::default()),
-            clock: Arc::new(Fixed::at(UtcDateTime::from_unix_timestamp(NOW).unwrap())),
+            as_configured: false,
         }
     }
 }
 
 impl Setup {
-    /// Keeps state in the Redis as a configured server does, beside others with the same name.
-    pub async fn on(self, redis: &Redis) -> Self {
-        let url = Some(countersign_claim_source::Secret::new(redis.url()));
-        let connector = countersign_redis_link::Settings { url, ..Default::default() }.check(&|_, _, _| {}).unwrap();
-        let place = Place { connector, prefix: "test".to_owned(), wait_replicas: 0 };
-        let before = UtcDateTime::from_unix_timestamp(self.now - 1).unwrap();
-        let opened = Replicated::open(SharedRedis::new(place), before, Box::new(|_, at| at)).await;
-        let (state, following) = (Arc::new(opened), Arc::clone(&self.clock));
-        let store = Arc::clone(&state);
-        #[expect(clippy::disallowed_methods, reason = "the server of a test ends with its runtime")]
-        tokio::spawn(async move { store.follow(&*following, drop).await });
-        Self { state, ..self }
+    /// Keeps state in the Redis, beside others with the same prefix.
+    pub fn on(self, redis: &Redis) -> Self {
+        self.on_any(&redis.url(), "")
+    }
+
+    /// The same with a Redis that is reached in some other way. `more`: what stands in `[store]` besides.
+    pub fn on_any(self, url: &str, more: &str) -> Self {
+        let store = format!("kind = \"redis\"\nurl = {{ env = \"STORE_URL\" }}\nprefix = \"test\"\n{more}\n");
+        let setup = self.replace("kind = \"embedded\"\npath = \"unused\"", &store);
+        let setup = setup.replace("[store]", "[server]\npseudonym_secret = { env = \"PSEUDONYM\" }\n[store]");
+        let setup = setup.env("STORE_URL", url).env("PSEUDONYM", "a secret of the tests that all servers have");
+        Self { as_configured: true, ..setup }
     }
 
     /// Adds to the configuration.
@@ -177,17 +177,25 @@ impl Setup {
 
     async fn serve(self) -> (SocketAddr, Arc<Fixed>, tokio::sync::oneshot::Sender<()>) {
         let settings = self.check().unwrap_or_else(|problems| panic!("{problems:#?}"));
-        let clock = self.clock;
-        clock.set(UtcDateTime::from_unix_timestamp(self.now).unwrap());
-        let metrics = Arc::new(Metrics::default());
-        let pipeline = pipeline(&settings, shared_redis(&settings), &TaskTracker::new()).await.unwrap();
+        let (metrics, tasks, redis) = (Arc::new(Metrics::default()), TaskTracker::new(), shared_redis(&settings));
+        // A store that is new is older than the tokens that are made from now on.
+        let now = UtcDateTime::from_unix_timestamp(self.now).unwrap();
+        let clock = Arc::new(Fixed::at(now - std::time::Duration::from_secs(1)));
+        let state = if self.as_configured {
+            let clock = Arc::clone(&clock) as Arc<dyn Clock>;
+            state(&settings, redis.clone(), clock, Arc::clone(&metrics), &tasks).await.unwrap()
+        } else {
+            self.state
+        };
+        clock.set(now);
+        let pipeline = pipeline(&settings, redis, &tasks).await.unwrap();
         let (server, callers, snapshot) = settings.open(&metrics).await.unwrap();
         let gate = Gate::known(callers, Arc::clone(&metrics));
         let shared: Arc<Fixed> = Arc::clone(&clock);
         let names = snapshot.applications.keys().map(String::as_str);
-        let ledger = Ledger::new(names, Arc::<dyn State>::clone(&self.state), Arc::clone(&metrics), clock.now());
+        let ledger = Ledger::new(names, Arc::<dyn State>::clone(&state), Arc::clone(&metrics), clock.now());
         let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger };
-        let authority = Arc::new(Authority::new(shared, snapshot, self.state, pipeline, books));
+        let authority = Arc::new(Authority::new(shared, snapshot, state, pipeline, books));
         // Known before the first request comes, where the store is there.
         authority.follow_policies(None).await.map(|_followed| ()).unwrap_or_default();
         #[expect(clippy::disallowed_methods, reason = "the server of a test ends with its runtime")]

@@ -42,6 +42,7 @@ mod scripted;
 mod secrecy;
 mod shaping;
 mod sign;
+mod store_down;
 mod sunset;
 mod tls;
 mod vectors;

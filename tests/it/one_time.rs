@@ -128,13 +128,13 @@ async fn an_exchange_that_fails_uses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_tries_at_two_servers_of_a_redis_one_is_accepted() {
     let redis = Redis::start();
-    one_of_a_thousand(&[one_time().on(&redis).await.start().await, one_time().on(&redis).await.start().await]).await;
+    one_of_a_thousand(&[one_time().on(&redis).start().await, one_time().on(&redis).start().await]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_away_refuses_one_time_tokens_alone() {
     let mut redis = Redis::start();
-    let mut server = one_time().on(&redis).await.start().await;
+    let mut server = one_time().on(&redis).start().await;
     server.until_serving().await;
     let first = token(json!({"userId": "1"}));
     server.accepted(verify_jwt(&first)).await;

@@ -246,8 +246,8 @@ async fn nothing_is_judged_by_a_policy_that_cannot_be_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_server_of_a_redis_follows_within_seconds() {
     let redis = Redis::start();
-    let one = Setup::default().policy(FILE).on(&redis).await.start().await;
-    let mut two = Setup::default().policy(FILE).on(&redis).await.start().await;
+    let one = Setup::default().policy(FILE).on(&redis).start().await;
+    let mut two = Setup::default().policy(FILE).on(&redis).start().await;
     one.until_serving().await;
     two.until_serving().await;
     assert_eq!(verdict(&mut two).await, None);
@@ -266,14 +266,14 @@ async fn every_server_of_a_redis_follows_within_seconds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_lost_a_policy_gets_it_back_from_who_knows_it() {
     let mut redis = Redis::start();
-    let mut one = Setup::default().policy(FILE).on(&redis).await.start().await;
+    let mut one = Setup::default().policy(FILE).on(&redis).start().await;
     one.until_serving().await;
     set(&one, wire::Acceptance::default(), 0).await;
     set(&one, ended_policy(), 1).await;
     redis.restart();
     until("the policy", || redis.run(&["HGET", "{test:documents-acceptance}:all", APP]).starts_with("2 "));
     assert_eq!(verdict(&mut one).await, Some(Reason::HashNoLongerAccepted));
-    let mut two = Setup::default().policy(FILE).on(&redis).await.start().await;
+    let mut two = Setup::default().policy(FILE).on(&redis).start().await;
     two.until_serving().await;
     assert_eq!(verdict(&mut two).await, Some(Reason::HashNoLongerAccepted));
 }

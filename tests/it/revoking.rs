@@ -321,8 +321,8 @@ async fn within_a_second(server: &mut Running, request: proto::VerifyRequest, wa
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_server_of_a_redis_revokes_the_others_refuse_within_a_second() {
     let redis = Redis::start();
-    let mut one = Setup::default().on(&redis).await.start().await;
-    let mut two = Setup::default().on(&redis).await.start().await;
+    let mut one = Setup::default().on(&redis).start().await;
+    let mut two = Setup::default().on(&redis).start().await;
     one.until_serving().await;
     two.until_serving().await;
     let jwt = verify_jwt(token(json!({})));
@@ -340,7 +340,7 @@ async fn what_one_server_of_a_redis_revokes_the_others_refuse_within_a_second() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_away_lifts_no_revocation_and_what_it_lost_is_told_again() {
     let mut redis = Redis::start();
-    let mut one = Setup::default().on(&redis).await.start().await;
+    let mut one = Setup::default().on(&redis).start().await;
     one.until_serving().await;
     revoke(&mut one, user_id("123456")).await.unwrap();
     redis.kill();
@@ -349,7 +349,7 @@ async fn a_redis_that_is_away_lifts_no_revocation_and_what_it_lost_is_told_again
     let status = revoke(&mut one, user_id("2")).await.unwrap_err();
     assert_eq!(error(&status), (Code::Unavailable, "STORE_UNAVAILABLE".to_owned(), vec![]));
     // A server that starts now does not know what is revoked, and judges nothing.
-    let mut two = Setup::default().on(&redis).await.start().await;
+    let mut two = Setup::default().on(&redis).start().await;
     let away = (Code::Unavailable, "STORE_UNAVAILABLE".to_owned(), vec![]);
     assert_eq!(error(&two.verify(hash("123456")).await.unwrap_err()), away);
     assert_eq!(error(&two.sign(sign_for(user("1"))).await.unwrap_err()), away);

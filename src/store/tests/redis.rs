@@ -31,7 +31,7 @@ fn secret(text: impl Into<String>) -> Option<Secret> {
 impl Servers {
     fn place(&self, prefix: &str) -> Place {
         let connector = self.settings.clone().check(&|key, wrong, _| panic!("{key} {wrong}")).unwrap();
-        Place { connector, prefix: prefix.to_owned(), wait_replicas: self.wait_replicas }
+        Place { connector, prefix: prefix.to_owned(), wait_replicas: self.wait_replicas, max_staleness: None }
     }
 
     async fn keep_their_promises(&self) {
