@@ -26,6 +26,7 @@ mod diagnose;
 mod differential;
 mod documents;
 mod exchange;
+mod failover;
 mod faults;
 mod harness;
 mod hostile;

@@ -26,7 +26,7 @@ fn key_id(id: &str) -> Target {
     Target::KeyId(id.to_owned())
 }
 
-fn to_revoke(target: Target) -> proto::RevokeRequest {
+pub fn to_revoke(target: Target) -> proto::RevokeRequest {
     proto::RevokeRequest { application: APP.to_owned(), target: Some(target), expires_at: None }
 }
 

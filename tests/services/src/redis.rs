@@ -261,4 +261,16 @@ impl RedisCluster {
         let replica = &self.replicas[home];
         until("a failover", || replica.info("role") == "master" && replica.is_in_a_whole_cluster());
     }
+
+    /// Starts the primary that was lost at this place anew, empty, as the replica of the one that took over.
+    pub fn replace(&mut self, home: usize) {
+        let (lost, taken) = (&mut self.primaries[home], &self.replicas[home]);
+        lost.restart();
+        let bus = lost.options.iter().skip_while(|option| *option != "--cluster-port").nth(1).unwrap();
+        taken.run(&["CLUSTER", "MEET", "127.0.0.1", &lost.port().to_string(), bus]);
+        let id = taken.run(&["CLUSTER", "MYID"]);
+        until("a node that knows the other", || lost.run(&["CLUSTER", "NODES"]).contains(&id));
+        lost.run(&["CLUSTER", "REPLICATE", &id]);
+        until("a replica", || lost.info("master_link_status") == "up");
+    }
 }
