@@ -6,13 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use countersign::grpc::proto::token_authority_client::TokenAuthorityClient;
 use countersign::grpc::proto::{self, Reason, verify_response};
 use countersign_test_services::{RedisCluster, RedisSentinel};
 use futures::future::join_all;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 
 use crate::harness::*;
 use crate::revoking::{to_revoke, user_id};
@@ -103,7 +101,7 @@ async fn violations_over<H: Send + 'static>(
 }
 
 /// Uses a new token at every server at once, and revokes a new subject at one of them, until the load has ended.
-async fn work(worker: usize, mut clients: Vec<TokenAuthorityClient<Channel>>, progress: Arc<Progress>) -> Answered {
+async fn work(worker: usize, mut clients: Vec<Client>, progress: Arc<Progress>) -> Answered {
     let mut answered = Answered::default();
     for turn in 0.. {
         if progress.ended.load(Ordering::Relaxed) {
@@ -125,7 +123,7 @@ async fn work(worker: usize, mut clients: Vec<TokenAuthorityClient<Channel>>, pr
 }
 
 /// Why Verify refuses, or none where it accepts; none at all where it could not judge.
-async fn judge(mut client: TokenAuthorityClient<Channel>, request: proto::VerifyRequest) -> Option<Option<Reason>> {
+async fn judge(mut client: Client, request: proto::VerifyRequest) -> Option<Option<Reason>> {
     let answer = client.verify(from_billing(request)).await.ok()?.into_inner();
     match answer.outcome? {
         verify_response::Outcome::Accepted(_) => Some(None),
@@ -134,7 +132,7 @@ async fn judge(mut client: TokenAuthorityClient<Channel>, request: proto::Verify
 }
 
 /// Asks every server for everything again.
-async fn count(clients: &[TokenAuthorityClient<Channel>], answered: &[Answered]) -> Violations {
+async fn count(clients: &[Client], answered: &[Answered]) -> Violations {
     let mut violations = Violations::default();
     for (token, accepted) in answered.iter().flat_map(|answered| &answered.tokens) {
         let mut accepted = *accepted;

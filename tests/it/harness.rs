@@ -33,6 +33,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
+pub type Client = TokenAuthorityClient<Channel>;
+
 pub const APP: &str = "acme/feedback";
 pub const TOKEN: &str = "billing-token";
 pub const JWT_SECRET: &str = "jwt-secret-of-the-tests-0123456789abcdef";
@@ -90,7 +92,7 @@ pub struct Setup {
 
 /// A running server.
 pub struct Running {
-    pub client: TokenAuthorityClient<Channel>,
+    pub client: Client,
     pub channel: Channel,
     pub clock: Arc<Fixed>,
     pub address: SocketAddr,

@@ -34,6 +34,7 @@ mod keys;
 mod killed;
 mod observing;
 mod one_time;
+mod outage;
 mod policies;
 mod profiles;
 mod reasons;

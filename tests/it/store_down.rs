@@ -36,7 +36,7 @@ const ASKED: [&str; 9] = [
     "one from afterwards",
 ];
 
-fn setup(url: &str, more: &str) -> Setup {
+pub fn setup(url: &str, more: &str) -> Setup {
     let mut setup = Setup::default().on_any(url, &format!("{more}\nmax_staleness_secs = {STALE}"));
     for (name, more) in OTHERS {
         let app = format!("applications.\"acme/{name}\"");
@@ -62,12 +62,12 @@ fn of(name: &str, request: proto::VerifyRequest) -> proto::VerifyRequest {
 }
 
 /// A JWT for an application beside the usual one.
-fn jwt(name: &str, user_id: &str, iat: i64) -> proto::VerifyRequest {
+pub fn jwt(name: &str, user_id: &str, iat: i64) -> proto::VerifyRequest {
     let claims = json!({"userId": user_id, "iat": iat, "exp": NOW + 3_600});
     of(name, verify_jwt(foreign_token(&claims, &secret(name, "jwt"))))
 }
 
-fn hash(name: &str, user_id: &str) -> proto::VerifyRequest {
+pub fn hash(name: &str, user_id: &str) -> proto::VerifyRequest {
     of(name, verify_hash(user_id, user_hash(user_id, &secret(name, "legacy"))))
 }
 
