@@ -343,6 +343,20 @@ impl StoreFailed<'_> {
     }
 }
 
+/// What is in the Redis was written by a newer version.
+#[derive(Debug)]
+pub struct StoreNewer;
+
+impl StoreNewer {
+    /// Writes it, once: it is found several times a second.
+    pub fn emit(&self) {
+        static TOLD: std::sync::Once = std::sync::Once::new();
+        TOLD.call_once(|| {
+            tracing::error!("A newer version of countersign wrote the store: nothing more is heard of it; said once");
+        });
+    }
+}
+
 /// Something panicked.
 #[derive(Debug)]
 pub struct Bug<'a> {

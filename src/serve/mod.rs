@@ -234,7 +234,7 @@ pub async fn state(
     let expected: BTreeMap<_, _> = expected.collect();
     let least = move |name: &str, at| expected.get(name).map_or(at, |expected| least_end(expected, at));
     if let Some(redis) = redis {
-        let opened = Arc::new(Replicated::open(redis, clock.now(), Box::new(least)).await);
+        let opened = Arc::new(Replicated::open(redis, clock.now(), Box::new(least)).await.context("store.url")?);
         tasks.spawn(hear_revocations(Arc::clone(&opened), clock, metrics));
         return Ok(opened);
     }

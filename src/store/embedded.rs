@@ -14,6 +14,7 @@ use redb::{
 };
 use time::{Date, UtcDateTime};
 
+use super::schema;
 use super::writer::{Task, Writer};
 use super::{
     Away, Counting, Document, Documents, FactKey, Facts, Mark, Name, OneTime, Revocations, Revoked, Revoking, Use,
@@ -21,18 +22,14 @@ use super::{
 };
 use crate::ledger::{Added, Batch, Evidence, Sighting};
 
-/// The version of what is in the file.
-const SCHEMA: u64 = 1;
 /// Bytes of the file that are kept in memory at most.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// Facts, used tokens and revocations that are kept at most, of each; about 150 bytes each in the file, and revocations
 /// about 100 bytes in memory besides.
 const ROOM: usize = 20_000_000;
 
-/// What describes the file: `schema`.
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-/// When a subject was first accepted by JWT, in nanoseconds since 1970.
-pub(super) const FACTS: TableDefinition<'_, &Name, i128> = TableDefinition::new("facts");
+/// The second, since 1970, in which a subject was first accepted by JWT.
+pub(super) const FACTS: TableDefinition<'_, &Name, i64> = TableDefinition::new("first_jwt");
 /// Used one-time tokens, and the second until which each is remembered.
 pub(super) const USED: TableDefinition<'_, &Name, i64> = TableDefinition::new("used");
 /// Revocations: whose, since when, until when.
@@ -57,7 +54,7 @@ pub enum Unusable {
     #[error("another server has it open: one file, one server; several share a Redis")]
     Open,
     /// A later version of this program wrote it.
-    #[error("a newer version of countersign wrote it: use that one, or another file")]
+    #[error("a newer version of countersign wrote it: use that one, or another store")]
     Newer,
     /// It cannot be made, read or written.
     #[error("it cannot be opened: {0}")]
@@ -90,7 +87,7 @@ impl Embedded {
             return Err(Unusable::Open);
         }
         let file = opened.map_err(|error| Unusable::Broken(error.into()))?;
-        if schema(&file).map_err(Unusable::Broken)?.is_some_and(|written| written > SCHEMA) {
+        if !schema::migrate(&file).map_err(Unusable::Broken)? {
             return Err(Unusable::Newer);
         }
         prepare(&file, now).map_err(Unusable::Broken)?;
@@ -134,10 +131,10 @@ impl Embedded {
 impl Facts for Embedded {
     async fn first_jwt(&self, key: FactKey<'_>) -> Result<Option<UtcDateTime>, Away> {
         let name = key.name();
-        let nanoseconds = self
+        let first = self
             .read(move |file| Ok(file.begin_read()?.open_table(FACTS)?.get(&name)?.map(|first| first.value())))
             .await?;
-        Ok(nanoseconds.and_then(|nanoseconds| UtcDateTime::from_unix_timestamp_nanos(nanoseconds).ok()))
+        Ok(first.and_then(|second| UtcDateTime::from_unix_timestamp(second).ok()))
     }
 
     /// Nearly always it is known already, and nothing has to be written.
@@ -145,7 +142,7 @@ impl Facts for Embedded {
         if self.first_jwt(key).await?.is_some() {
             return Ok(());
         }
-        self.writer.write(Task::Fact { name: key.name(), at: at.unix_timestamp_nanos() }).await.map(drop)
+        self.writer.write(Task::Fact { name: key.name(), at: at.unix_timestamp() }).await.map(drop)
     }
 }
 
@@ -270,19 +267,9 @@ fn make(path: &Path) -> io::Result<()> {
     file.open(path).map(drop)
 }
 
-/// The version of what is in the file; none where it is new.
-fn schema(file: &Database) -> Result<Option<u64>, redb::Error> {
-    match file.begin_read()?.open_table(META) {
-        Ok(meta) => Ok(meta.get("schema")?.map(|version| version.value())),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Makes what is missing, so that nobody who reads finds no table.
 fn prepare(file: &Database, now: UtcDateTime) -> Result<(), redb::Error> {
     let transaction = file.begin_write()?;
-    transaction.open_table(META)?.insert("schema", SCHEMA)?;
     drop((transaction.open_table(FACTS)?, transaction.open_table(USED)?));
     drop((transaction.open_table(REVOKED)?, transaction.open_table(ENDS)?, transaction.open_table(DOCUMENTS)?));
     kept_ledger::prepare(&transaction, now)?;

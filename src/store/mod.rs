@@ -14,6 +14,7 @@ mod memory;
 mod redis;
 mod replicated;
 mod revocations;
+mod schema;
 mod shared_claims;
 mod shared_documents;
 mod shared_ledger;

@@ -14,7 +14,9 @@ use time::UtcDateTime;
 
 use super::redis::nonce;
 use super::shared_revocations::Ear;
-use super::{Away, FactKey, Facts, Least, Memory, Name, OneTime, Revocations, Revoked, Revoking, SharedRedis, Use};
+use super::{
+    Away, FactKey, Facts, Least, Memory, Name, OneTime, Revocations, Revoked, Revoking, SharedRedis, Unusable, Use,
+};
 
 /// The Redis, as this server sees it.
 pub struct Replicated {
@@ -22,6 +24,8 @@ pub struct Replicated {
     pub(super) ear: Ear,
     /// Facts that were seen here: they do not change, and need not be asked for again.
     seen: Memory,
+    /// Facts that each of their tags has room for.
+    room: usize,
 }
 
 impl fmt::Debug for Replicated {
@@ -35,8 +39,23 @@ const USED: [&str; 16] = [
     "used-0", "used-1", "used-2", "used-3", "used-4", "used-5", "used-6", "used-7", "used-8", "used-9", "used-a",
     "used-b", "used-c", "used-d", "used-e", "used-f",
 ];
+/// Facts that are kept at most. They have no end: whose hash was superseded has not become its holder again because of
+/// time that passed.
+const ROOM: usize = 20_000_000;
+/// The tags of facts: one for each first byte of their names.
+const FACT_TAGS: usize = 256;
 /// What the record is called that says since when a Redis is known, in seconds since 1970.
 const FIRST_SEEN: &str = "first-seen";
+
+/// Keeps a fact where there is none and room for one. The fact that holds, or none.
+/// KEYS: facts of the tag. ARGV: name, since when, for how many there is room.
+const SAW_JWT: &str = "
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if known then return known end
+if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then return false end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return ARGV[2]
+";
 
 /// Uses a token where it is not used, in a store that was there before the token: 1, else 0; -1 where it was not. The
 /// same use, sent twice, is one use.
@@ -54,11 +73,27 @@ return redis.call('GET', KEYS[2]) == ARGV[4] and 1 or 0
 
 impl Replicated {
     /// State in this Redis. That it is away is no reason to fail: a store that was never reached is new at the first use.
-    pub async fn open(redis: SharedRedis, now: UtcDateTime, least: Least) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Where a newer version of this program wrote it.
+    pub async fn open(redis: SharedRedis, now: UtcDateTime, least: Least) -> Result<Self, Unusable> {
+        Self::with_room(redis, now, least, ROOM).await
+    }
+
+    pub(super) async fn with_room(
+        redis: SharedRedis,
+        now: UtcDateTime,
+        least: Least,
+        room: usize,
+    ) -> Result<Self, Unusable> {
         let ear = Ear::new(least, redis.place().max_staleness);
-        let opened = Self { redis, seen: Memory::default(), ear };
+        let opened = Self { redis, seen: Memory::default(), ear, room: room.div_ceil(FACT_TAGS) };
+        if !opened.understands().await {
+            return Err(Unusable::Newer);
+        }
         opened.note_new(now.unix_timestamp()).await;
-        opened
+        Ok(opened)
     }
 
     /// Notes what is new of the Redis. It is done again all the time, and not only when a token is used: tokens of the
@@ -69,8 +104,14 @@ impl Replicated {
             commands.cmd("SET").arg(self.redis.tagged(tag, FIRST_SEEN)).arg(now).arg("NX").ignore();
             self.redis.run::<()>(&commands).await
         });
-        // What cannot be reached is noted when it can.
-        drop(join_all(noted).await);
+        // What cannot be reached is noted when it can. A version that is newer is told when it is read.
+        drop(futures::join!(join_all(noted), self.understands()));
+    }
+
+    /// The key of the facts among which this one is.
+    fn facts_of(&self, name: &Name) -> String {
+        let [first, ..] = name;
+        self.redis.tagged(&format!("facts-{first:02x}"), "all")
     }
 
     /// The tag of a token, and its key.
@@ -113,8 +154,8 @@ impl Facts for Replicated {
         if let Some(first) = self.seen.first_jwt(key).await? {
             return Ok(Some(first));
         }
-        let mut commands = redis::pipe();
-        commands.cmd("GET").arg(self.redis.key("fact", &key.name()));
+        let (name, mut commands) = (key.name(), redis::pipe());
+        commands.cmd("HGET").arg(self.facts_of(&name)).arg(&name[..]);
         let (first,): (Option<i64>,) = self.redis.run(&commands).await?;
         Ok(first.and_then(|seconds| UtcDateTime::from_unix_timestamp(seconds).ok()))
     }
@@ -123,10 +164,11 @@ impl Facts for Replicated {
         if self.seen.first_jwt(key).await?.is_some() {
             return Ok(());
         }
-        let mut commands = redis::pipe();
-        commands.cmd("SET").arg(self.redis.key("fact", &key.name())).arg(at.unix_timestamp()).arg("NX").ignore();
-        commands.cmd("GET").arg(self.redis.key("fact", &key.name()));
-        let (first,): (i64,) = self.redis.run(&commands).await?;
+        let (name, mut commands) = (key.name(), redis::pipe());
+        commands.cmd("EVAL").arg(SAW_JWT).arg(1).arg(self.facts_of(&name));
+        commands.arg(&name[..]).arg(at.unix_timestamp()).arg(self.room);
+        let (first,): (Option<i64>,) = self.redis.run(&commands).await?;
+        let first = first.ok_or(Away)?;
         let first = UtcDateTime::from_unix_timestamp(first).map_err(|_nonsense| Away)?;
         // Without room it is asked for again.
         self.seen.saw_jwt(key, first).await.unwrap_or_default();

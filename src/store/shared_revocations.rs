@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Away, FOREVER, Mark, Name, Replicated, Revocations, Revoked};
 use crate::clock::Clock;
+use crate::observe::events;
 
 /// The tag of what is kept, and its keys: revocations by name, names by the number of their last change, the last number,
 /// names by their end.
@@ -24,6 +25,10 @@ const ALL: &str = "all";
 const CHANGES: &str = "changes";
 const NUMBER: &str = "number";
 const ENDS: &str = "ends";
+/// The version of all that servers keep in the Redis. It is here, because this is what they all look at all the time.
+const SCHEMA: &str = "schema";
+/// The version that this program writes. It understands those before it.
+const VERSION: u64 = 1;
 /// How long a server that hears nothing waits until it asks again.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long it may be unknown that a Redis is new.
@@ -214,14 +219,28 @@ impl Replicated {
         Ok(())
     }
 
+    /// Notes the version where there is none. Whether this program understands it; one that is away has none yet.
+    pub(super) async fn understands(&self) -> bool {
+        let (mut commands, key) = (redis::pipe(), self.redis.tagged(TAG, SCHEMA));
+        commands.cmd("SET").arg(&key).arg(VERSION).arg("NX").ignore().cmd("GET").arg(&key);
+        let version: Result<(u64,), Away> = self.redis.run(&commands).await;
+        version.map_or(true, |(version,)| version <= VERSION)
+    }
+
     /// Which server this is, its last number, and what changed there after `number`.
     async fn changes(&self, number: i64) -> Result<(String, i64, Vec<(Vec<u8>, i64)>), Away> {
         let mut commands = redis::pipe();
+        commands.cmd("GET").arg(self.redis.tagged(TAG, SCHEMA));
         commands.cmd("INFO").arg("replication");
         commands.cmd("GET").arg(self.redis.tagged(TAG, NUMBER));
         commands.cmd("ZRANGEBYSCORE").arg(self.redis.tagged(TAG, CHANGES)).arg(format!("({number}")).arg("+inf");
         commands.arg("WITHSCORES").arg("LIMIT").arg(0).arg(CHUNK);
-        let (info, last, changed): (String, Option<i64>, _) = self.redis.run(&commands).await?;
+        let (version, info, last, changed): (Option<u64>, String, Option<i64>, _) = self.redis.run(&commands).await?;
+        if version.is_some_and(|version| version > VERSION) {
+            // Others were brought up to date meanwhile: what they keep may mean something else.
+            events::StoreNewer.emit();
+            return Err(Away);
+        }
         let id = info.lines().find_map(|line| line.strip_prefix("master_replid:")).unwrap_or_default();
         Ok((id.trim().to_owned(), last.unwrap_or(0), changed))
     }

@@ -23,8 +23,8 @@ const SWEEP: usize = 4 * BATCH;
 /// What is to be written. Seconds are since 1970.
 #[derive(Debug)]
 pub(super) enum Task {
-    /// The first JWT of a subject, in nanoseconds since 1970.
-    Fact { name: Name, at: i128 },
+    /// The first JWT of a subject.
+    Fact { name: Name, at: i64 },
     /// The use of a token.
     Use { token: Name, until: i64, now: i64 },
     /// Revocations, all or none.
@@ -104,7 +104,8 @@ impl Desk {
         for task in tasks {
             done.push(self.apply(&transaction, task)?);
         }
-        if done.contains(&Ok(true)) {
+        // What found no room makes some for those who try again.
+        if done.iter().any(|done| *done != Ok(false)) {
             let now = tasks.iter().filter_map(Task::now).max();
             now.map_or(Ok(()), |now| sweep(&transaction, now))?;
             transaction.commit()?;

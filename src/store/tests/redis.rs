@@ -48,7 +48,7 @@ impl Servers {
 /// A server's view of the Redis, which does not listen. Its tokens live as long as that.
 async fn deaf(place: Place, now: i64, longest: i64) -> Arc<Replicated> {
     let least = Box::new(move |_: &str, at: i64| at + longest);
-    Arc::new(Replicated::open(SharedRedis::new(place), at(now), least).await)
+    Arc::new(Replicated::open(SharedRedis::new(place), at(now), least).await.unwrap())
 }
 
 /// One that listens.
@@ -78,6 +78,14 @@ pub(super) async fn with_tokens_of(redis: &Redis, wait_replicas: u32, now: i64, 
 
 pub(super) async fn replicated(redis: &Redis, wait_replicas: u32, now: i64) -> Arc<Replicated> {
     with_tokens_of(redis, wait_replicas, now, 0).await
+}
+
+pub(super) async fn with_room(redis: &Redis, room: usize) -> Replicated {
+    Replicated::with_room(SharedRedis::new(one(redis, 0)), at(0), Box::new(|_, at| at), room).await.unwrap()
+}
+
+pub(super) async fn try_open(redis: &Redis) -> Result<Replicated, Unusable> {
+    Replicated::open(SharedRedis::new(one(redis, 0)), at(0), Box::new(|_, at| at)).await
 }
 
 pub(super) async fn without_news(redis: &Redis) -> Arc<Replicated> {

@@ -2,7 +2,7 @@
 
 use countersign_test_services::{Redis, until};
 
-use super::redis::{replicated, with_tokens_of, without_news};
+use super::redis::{replicated, try_open, with_room, with_tokens_of, without_news};
 use super::*;
 
 /// The milliseconds that the one key of this form still lives.
@@ -23,7 +23,7 @@ async fn servers_share_a_redis_which_forgets_a_use_when_the_token_has_ended() {
     assert_eq!(two.first_jwt(fact(&ada, "")).await, Ok(Some(at(10))));
     two.saw_jwt(fact(&ada, ""), at(20)).await.unwrap();
     assert_eq!(two.first_jwt(fact(&ada, "")).await, Ok(Some(at(10))));
-    assert_eq!(life(&redis, "test:fact:*"), -1, "a fact has no end");
+    assert_eq!(life(&redis, "{test:facts-??}:all"), -1, "a fact has no end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,4 +164,38 @@ async fn nonsense_in_the_redis_revokes_nothing() {
     assert!(store.revoked().is_empty());
     store.revoke(vec![revoked("a", 1, 100)], at(1)).await.unwrap();
     assert_eq!(store.revoked().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_that_has_no_room_in_the_redis_is_refused_and_those_that_are_there_stand() {
+    let redis = Redis::start();
+    let store = with_room(&redis, 1).await;
+    // There is room for one in each of the 256 tags, so that some of these find none.
+    let subjects: Vec<_> = (0..300).map(|index| subject(&index.to_string())).collect();
+    let mut kept = Vec::new();
+    for ada in &subjects {
+        match store.saw_jwt(fact(ada, ""), at(10)).await {
+            Ok(()) => kept.push(ada),
+            Err(Away) => assert_eq!(store.first_jwt(fact(ada, "")).await, Ok(None)),
+        }
+    }
+    assert!(!kept.is_empty() && kept.len() <= 256, "{} are kept", kept.len());
+    let other = with_room(&redis, 1).await;
+    for ada in kept {
+        assert_eq!(other.saw_jwt(fact(ada, ""), at(20)).await, Ok(()));
+        assert_eq!(other.first_jwt(fact(ada, "")).await, Ok(Some(at(10))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_a_newer_version_wrote_is_refused_at_the_start_and_not_listened_to_later() {
+    let redis = Redis::start();
+    let store = replicated(&redis, 0, 0).await;
+    store.revoked().loaded().await;
+    assert_eq!(redis.run(&["GET", "{test:revoked}:schema"]), "1");
+    redis.run(&["SET", "{test:revoked}:schema", "2"]);
+    assert_eq!(store.revoke(vec![revoked("a", 1, 100)], at(1)).await, Err(Away), "it would not hear of it");
+    assert!(matches!(try_open(&redis).await, Err(Unusable::Newer)));
+    redis.run(&["SET", "{test:revoked}:schema", "1"]);
+    until("news", || end(&*store, "a", 1).is_some());
 }
