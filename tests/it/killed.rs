@@ -137,11 +137,9 @@ async fn a_server_that_is_killed_a_hundred_times_loses_nothing_that_it_answered_
     assert!(seen >= KILLED);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn servers_of_a_redis_share_what_is_revoked_and_used_and_one_that_is_killed_loses_nothing() {
-    let redis = Redis::start();
-    let folder = tempfile::tempdir().unwrap();
-    let path = configured(&folder);
+/// The same with state in a Redis.
+fn configured_on(redis: &Redis, folder: &TempDir) -> String {
+    let path = configured(folder);
     for (name, content) in [("url", redis.url()), ("pseudonym", "p".repeat(32))] {
         fs::write(folder.path().join(name), content).unwrap();
     }
@@ -150,6 +148,14 @@ async fn servers_of_a_redis_share_what_is_revoked_and_used_and_one_that_is_kille
     let file = CONFIGURATION.split("[store]\n").nth(1).unwrap().split("[applications").next().unwrap();
     let server = format!("insecure = true\npseudonym_secret = {{ file = \"{at}/pseudonym\" }}\n");
     fs::write(&path, CONFIGURATION.replace(file, &store).replace("insecure = true\n", &server)).unwrap();
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_of_a_redis_share_what_is_revoked_and_used_and_one_that_is_killed_loses_nothing() {
+    let redis = Redis::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = configured_on(&redis, &folder);
 
     let one = Server::start(&["--config", &path]);
     let two = Server::start(&["--config", &path]);
@@ -192,6 +198,17 @@ async fn until_heard(client: &mut TokenAuthorityClient<Channel>, request: proto:
         tokio::time::sleep(PAUSE).await;
     }
     panic!("not heard");
+}
+
+#[test]
+fn a_redis_that_a_newer_version_wrote_is_told_at_the_start() {
+    let redis = Redis::start();
+    redis.run(&["SET", "{countersign:revoked}:schema", "2"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = configured_on(&redis, &folder);
+    let ended = alone(&["serve", "--listen", "127.0.0.1:0", "--config", &path]);
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.remarks.contains("store.url: a newer version of countersign wrote it"), "{ended:?}");
 }
 
 #[test]

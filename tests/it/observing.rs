@@ -13,7 +13,7 @@ use crate::harness::*;
 use crate::scripted::{Script, found, say, with_plan as with};
 
 /// The status and the body of a page.
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -1,15 +1,18 @@
 //! Revocation: what is refused, from when on, until when, and by whom.
 
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use countersign::grpc::proto::revoke_request::Target;
 use countersign::grpc::proto::subject::Kind;
 use countersign::grpc::proto::{self, Reason};
-use countersign_test_services::{Redis, until};
+use countersign_test_services::{Redis, RedisCluster, RedisSentinel, until};
 use serde_json::json;
 use tonic::{Code, Status};
 
 use crate::harness::*;
+use crate::observing::get;
+use crate::store_down::sentinel;
 
 /// The longest lifetime, and the leeway twice: once for the lifetime, once for the end.
 const LONGEST: i64 = 86_400 + 2 * 30;
@@ -321,8 +324,16 @@ async fn within_a_second(server: &mut Running, request: proto::VerifyRequest, wa
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_server_of_a_redis_revokes_the_others_refuse_within_a_second() {
     let redis = Redis::start();
-    let mut one = Setup::default().on(&redis).start().await;
-    let mut two = Setup::default().on(&redis).start().await;
+    the_others_refuse_within_a_second(|| Setup::default().on(&redis)).await;
+    let redis = RedisSentinel::start();
+    let on = |url: &str, more: &str| Setup::default().on_any(url, &more.replace("wait_replicas = 1", ""));
+    the_others_refuse_within_a_second(|| sentinel(&redis, on)).await;
+    let redis = RedisCluster::start();
+    the_others_refuse_within_a_second(|| Setup::default().on_any(&redis.url(), "cluster = true")).await;
+}
+
+async fn the_others_refuse_within_a_second(setup: impl Fn() -> Setup) {
+    let (mut one, mut two) = (setup().start().await, setup().start().await);
     one.until_serving().await;
     two.until_serving().await;
     let jwt = verify_jwt(token(json!({})));
@@ -335,6 +346,39 @@ async fn what_one_server_of_a_redis_revokes_the_others_refuse_within_a_second() 
     two.accepted(hash("123456")).await;
     within_a_second(&mut one, hash("123456"), None).await;
     assert_eq!(one.why(jwt).await, Reason::TokenRevoked);
+}
+
+/// For how long the server there says that it has not heard of revocations.
+fn unheard(admin: SocketAddr) -> f64 {
+    let (_, text) = get(admin, "/metrics");
+    let value = text.lines().find_map(|line| line.strip_prefix("countersign_revocations_unheard_seconds "));
+    value.unwrap().parse().unwrap()
+}
+
+/// Whether the metric tells how long ago the server last heard.
+async fn the_metric_tells_it(setup: Setup, pause: impl FnOnce(), resume: impl FnOnce()) {
+    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let setup = setup.replace("[server]\n", &format!("[server]\nadmin_listen = \"{admin}\"\n"));
+    let server = setup.start().await;
+    server.until_serving().await;
+    until("news", || unheard(admin) < 1.0);
+    pause();
+    until("silence", || unheard(admin) > 1.0);
+    resume();
+    until("news again", || unheard(admin) < 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_how_long_nothing_was_heard_is_a_metric() {
+    let redis = Redis::start();
+    the_metric_tells_it(Setup::default().on(&redis), || redis.pause(), || redis.resume()).await;
+    let redis = RedisSentinel::start();
+    let setup = sentinel(&redis, |url, more| Setup::default().on_any(url, more));
+    the_metric_tells_it(setup, || redis.primary.pause(), || redis.wait_for_failover()).await;
+    let redis = RedisCluster::start();
+    let setup = Setup::default().on_any(&redis.url(), "cluster = true");
+    let home = &redis.primaries[redis.home("{test:revoked}:all")];
+    the_metric_tells_it(setup, || home.pause(), || home.resume()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
