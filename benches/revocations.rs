@@ -15,6 +15,7 @@ use countersign::caller::Caller;
 use countersign::clock::Fixed;
 use countersign::config::{self, World, dev};
 use countersign::identity::Identity;
+use countersign::ledger::Ledger;
 use countersign::observe::Metrics;
 use countersign::order::{SignOrder, VerifyOrder};
 use countersign::pipeline::registry::KINDS;
@@ -73,7 +74,9 @@ fn authority(runtime: &Runtime, store: Arc<Memory>) -> Authority {
     let metrics = Arc::new(Metrics::default());
     let pipeline = runtime.block_on(pipeline(&settings, None, &TaskTracker::new())).unwrap();
     let (_, _, snapshot) = runtime.block_on(settings.open(&metrics)).unwrap();
-    let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the benchmark") };
+    let names = snapshot.applications.keys().map(String::as_str);
+    let ledger = Ledger::new(names, Arc::<Memory>::clone(&store), Arc::clone(&metrics), now);
+    let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the benchmark"), ledger };
     let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, store, pipeline, books);
     runtime.block_on(authority.follow_policies(None)).unwrap();
     authority

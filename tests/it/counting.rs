@@ -65,8 +65,9 @@ fn cells<const N: usize>(cells: [Row<'_>; N]) -> Counted {
 }
 
 async fn started(setup: Setup) -> (Running, Arc<dyn State>) {
-    let state = Arc::clone(&setup.state);
-    (setup.start().await, state)
+    let server = setup.start().await;
+    let state = Arc::clone(&server.state);
+    (server, state)
 }
 
 fn hash(user_id: &str, client: &str) -> proto::VerifyRequest {
@@ -319,8 +320,8 @@ async fn a_flood_of_garbage_is_one_number_and_hides_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_of_a_redis_count_together() {
     let redis = Redis::start();
-    let (mut one, first) = started(Setup::default().on(&redis).await).await;
-    let (mut two, second) = started(Setup::default().on(&redis).await).await;
+    let (mut one, first) = started(Setup::default().on(&redis)).await;
+    let (mut two, second) = started(Setup::default().on(&redis)).await;
     one.until_serving().await;
     two.until_serving().await;
     one.accepted(hash("1", "ios")).await;

@@ -95,6 +95,7 @@ pub struct Running {
     pub client: Client,
     pub channel: Channel,
     pub clock: Arc<Fixed>,
+    pub state: Arc<dyn State>,
     pub address: SocketAddr,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
@@ -164,20 +165,20 @@ impl Setup {
     }
 
     pub async fn start(self) -> Running {
-        let (address, clock, stop) = self.serve().await;
+        let (address, clock, state, stop) = self.serve().await;
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let client = TokenAuthorityClient::new(channel.clone());
-        Running { client, channel, clock, address, _stop: stop }
+        Running { client, channel, clock, state, address, _stop: stop }
     }
 
     /// Serves until the test ends, for clients that connect in their own way.
     pub async fn listen(self) -> SocketAddr {
-        let (address, _, stop) = self.serve().await;
+        let (address, _, _, stop) = self.serve().await;
         std::mem::forget(stop);
         address
     }
 
-    async fn serve(self) -> (SocketAddr, Arc<Fixed>, tokio::sync::oneshot::Sender<()>) {
+    async fn serve(self) -> (SocketAddr, Arc<Fixed>, Arc<dyn State>, tokio::sync::oneshot::Sender<()>) {
         let settings = self.check().unwrap_or_else(|problems| panic!("{problems:#?}"));
         let (metrics, tasks, redis) = (Arc::new(Metrics::default()), TaskTracker::new(), shared_redis(&settings));
         // A store that is new is older than the tokens that are made from now on.
@@ -197,7 +198,7 @@ impl Setup {
         let names = snapshot.applications.keys().map(String::as_str);
         let ledger = Ledger::new(names, Arc::<dyn State>::clone(&state), Arc::clone(&metrics), clock.now());
         let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger };
-        let authority = Arc::new(Authority::new(shared, snapshot, state, pipeline, books));
+        let authority = Arc::new(Authority::new(shared, snapshot, Arc::clone(&state), pipeline, books));
         // Known before the first request comes, where the store is there.
         authority.follow_policies(None).await.map(|_followed| ()).unwrap_or_default();
         #[expect(clippy::disallowed_methods, reason = "the server of a test ends with its runtime")]
@@ -214,7 +215,7 @@ impl Setup {
             let stopped = async { drop(stopped.await) };
             serve(Listeners { grpc, admin }, authority, gate, server.tls.as_ref(), stopped).await.unwrap();
         });
-        (address, clock, stop)
+        (address, clock, state, stop)
     }
 }
 
