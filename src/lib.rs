@@ -8,6 +8,7 @@ pub mod account;
 pub mod admission;
 pub mod application;
 pub mod attributes;
+pub mod audit;
 pub mod authority;
 pub mod caller;
 pub mod cli;

@@ -39,18 +39,35 @@ impl Pseudonyms {
         Self { root: hkdf::Salt::new(hkdf::HKDF_SHA256, b"countersign pseudonyms").extract(secret) }
     }
 
+    /// The seed of a key that all replicas share, for a purpose of its own.
+    ///
+    /// # Errors
+    ///
+    /// Never for a seed of this length.
+    pub fn seed(&self, purpose: &str) -> Result<[u8; 32], aws_lc_rs::error::Unspecified> {
+        let mut seed = [0; 32];
+        self.root.expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)?.fill(&mut seed)?;
+        Ok(seed)
+    }
+
     /// The subject's pseudonym in an application, for a use: base64url, 22 characters.
     ///
     /// HMAC-SHA256 of kind and value, cut to 128 bits, with a key of its own for each application and use (RFC 5869).
     #[must_use]
     pub fn of(&self, application: &str, of: Use, subject: &Subject) -> String {
+        self.named(application, of, subject.kind.name(), &subject.value)
+    }
+
+    /// The same of anything else that has a kind, such as the id of a token.
+    #[must_use]
+    pub fn named(&self, application: &str, of: Use, kind: &str, value: &str) -> String {
         let info = [of.name().as_bytes(), b"\0", application.as_bytes()];
         // It fails for keys of thousands of bytes alone.
         let Ok(okm) = self.root.expand(&info, hmac::HMAC_SHA256) else { return String::new() };
         let mut context = hmac::Context::with_key(&hmac::Key::from(okm));
-        context.update(subject.kind.name().as_bytes());
+        context.update(kind.as_bytes());
         context.update(b"\0");
-        context.update(subject.value.as_bytes());
+        context.update(value.as_bytes());
         let tag = context.sign();
         URL_SAFE_NO_PAD.encode(tag.as_ref().get(..BYTES).unwrap_or_default())
     }

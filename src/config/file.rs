@@ -6,6 +6,7 @@ use std::path::Path;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider};
+use sha2::{Digest as _, Sha256};
 
 use super::Problem;
 use super::reader::{Found, Table, plainly};
@@ -21,6 +22,8 @@ pub(super) struct Tree {
     name: String,
     dict: Dict,
     figment: Figment,
+    /// The first half of the file's SHA-256, in hexadecimal. Secrets are not in the file.
+    pub(super) digest: String,
     /// What was wrong before anything was read.
     pub(super) problems: Vec<Problem>,
 }
@@ -67,7 +70,7 @@ pub(super) fn parse(name: &str, text: &str, env: &BTreeMap<String, String>) -> R
         })
         .collect();
     match figment.extract::<Dict>() {
-        Ok(dict) => Ok(Tree { name: name.to_owned(), dict, figment, problems }),
+        Ok(dict) => Ok(Tree { name: name.to_owned(), dict, figment, digest: digest(text), problems }),
         Err(_quotes_values) => {
             problems.push(problem(
                 name,
@@ -83,7 +86,8 @@ pub(super) fn parse(name: &str, text: &str, env: &BTreeMap<String, String>) -> R
 /// A tree that did not come from a file; none where the value is no table.
 pub(super) fn of(name: &str, value: serde_json::Value) -> Option<Tree> {
     let Value::Dict(_, dict) = of_json(value) else { return None };
-    Some(Tree { name: name.to_owned(), dict, figment: Figment::new(), problems: Vec::new() })
+    let digest = String::new();
+    Some(Tree { name: name.to_owned(), dict, figment: Figment::new(), digest, problems: Vec::new() })
 }
 
 /// figment's own way of a JSON number is a table, where any crate of the build asks serde_json for numbers of any size.
@@ -116,6 +120,11 @@ impl Tree {
             Some(_) | None => &self.name,
         }
     }
+}
+
+fn digest(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    hex::encode(digest.split_at(digest.len() / 2).0)
 }
 
 struct Environment(Dict);

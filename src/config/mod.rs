@@ -4,6 +4,7 @@
 pub mod acceptance;
 mod application;
 mod attributes;
+mod audit;
 mod callers;
 pub mod dev;
 mod file;
@@ -24,6 +25,7 @@ pub use self::callers::Callers;
 pub use self::server::{Server, Tls};
 pub use self::store::Store;
 use crate::application::{Application, Snapshot};
+use crate::audit::Plan;
 use crate::observe::Metrics;
 use crate::pipeline::registry::Kind;
 
@@ -57,10 +59,14 @@ pub struct Settings {
     pub callers: Callers,
     /// Where state is kept; none only in development.
     pub store: Option<Store>,
+    /// What is written down, and where; none where nothing is.
+    pub audit: Option<Plan>,
     /// The applications.
     pub applications: Vec<Application>,
     /// The claim sources, not open yet.
     pub sources: BTreeMap<String, sources::Checked>,
+    /// The first half of the file's SHA-256, in hexadecimal: which configuration this is.
+    pub digest: String,
     /// What is odd and yet works.
     pub warnings: Vec<Problem>,
 }
@@ -105,14 +111,13 @@ fn check(tree: &file::Tree, world: World<'_>) -> Result<Settings, Vec<Problem>> 
     if strict && matches!(&store, Some(Store::Redis(place)) if place.max_staleness.is_none()) {
         root.problem("store.max_staleness_secs", "is missing", "tokens.strict_revocation needs it: how old is too old");
     }
-    if root.table("audit").is_some() {
-        root.problem("audit", "is for an audit log, which this version does not have", "remove it");
-    }
+    let audit = audit::read(&root, world, store.as_ref());
     root.done();
     let (mut problems, warnings) = found.into_parts();
     problems.extend(tree.problems.iter().cloned());
     if problems.is_empty() {
-        Ok(Settings { server, callers, store, applications, sources, warnings })
+        let digest = tree.digest.clone();
+        Ok(Settings { server, callers, store, audit, applications, sources, digest, warnings })
     } else {
         problems.sort();
         problems.dedup();

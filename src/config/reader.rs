@@ -198,6 +198,11 @@ impl<'t> Table<'t> {
         numbered.map(|(index, dict)| self.below(format!("{path}[{index}]"), dict)).collect()
     }
 
+    /// Whether a list is written that has nothing in it.
+    pub(super) fn is_empty_list(&self, key: &str) -> bool {
+        self.dict.get(key).and_then(Value::as_array).is_some_and(<[Value]>::is_empty)
+    }
+
     /// A table whose content is somebody else's business.
     pub(super) fn foreign(&self, key: &str) -> Option<serde_json::Value> {
         self.typed(key, "must be a table", |value| value.as_dict().and_then(|_| value.deserialize().ok()))

@@ -22,6 +22,9 @@ pub struct Metrics {
     seconds: Family<SourceName, Histogram, fn() -> Histogram>,
     cache: Family<SourceCache, Counter>,
     pauses: Family<SourceName, Counter>,
+    audit_records: Family<SinkName, Counter>,
+    audit_lost: Family<SinkName, Counter>,
+    audit_failures: Family<SinkName, Counter>,
     ledger: LedgerCounts,
 }
 
@@ -63,6 +66,11 @@ struct SourceName {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkName {
+    sink: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SourceOutcome {
     source: Arc<str>,
     outcome: &'static str,
@@ -98,7 +106,23 @@ impl Default for Metrics {
         let help = "For how long nothing was heard of what other servers revoke, in a Redis that they share";
         registry.register("revocations_unheard_seconds", help, unheard.clone());
         let ledger = LedgerCounts::registered(&mut registry);
-        Self { registry, unheard, decisions, calls, seconds, cache, pauses, ledger }
+        let (audit_records, audit_lost, audit_failures) = (Family::default(), Family::default(), Family::default());
+        registry.register("audit_records", "Records that a sink of the audit log has", audit_records.clone());
+        registry.register("audit_lost_records", "Records that a sink never got", audit_lost.clone());
+        registry.register("audit_failures", "Writes that a sink did not take", audit_failures.clone());
+        Self {
+            registry,
+            unheard,
+            decisions,
+            calls,
+            seconds,
+            cache,
+            pauses,
+            audit_records,
+            audit_lost,
+            audit_failures,
+            ledger,
+        }
     }
 }
 
@@ -136,6 +160,18 @@ impl Metrics {
         self.decisions.get_or_create(&Decision { rpc, outcome, reason }).inc();
     }
 
+    /// The counters of one sink of the audit log.
+    #[must_use]
+    pub fn of_audit(&self, sink: &Arc<str>) -> AuditCounts {
+        let name = SinkName { sink: Arc::clone(sink) };
+        AuditCounts {
+            sink: Arc::clone(sink),
+            records: self.audit_records.get_or_create_owned(&name),
+            lost: self.audit_lost.get_or_create_owned(&name),
+            failures: self.audit_failures.get_or_create_owned(&name),
+        }
+    }
+
     /// The counters of one source, looked up once: hits in the cache are counted on the way of every request.
     #[must_use]
     pub fn of_source(&self, source: &Arc<str>) -> SourceCounts {
@@ -152,6 +188,16 @@ impl Metrics {
             miss: cache("miss"),
         }
     }
+}
+
+/// The counters of one sink of the audit log.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct AuditCounts {
+    pub sink: Arc<str>,
+    pub records: Counter,
+    pub lost: Counter,
+    pub failures: Counter,
 }
 
 /// The counters of one source.

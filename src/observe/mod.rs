@@ -3,4 +3,4 @@
 pub mod events;
 mod metrics;
 
-pub use self::metrics::{Metrics, SourceCounts};
+pub use self::metrics::{AuditCounts, Metrics, SourceCounts};

@@ -15,6 +15,7 @@ mod redis;
 mod replicated;
 mod revocations;
 mod schema;
+mod shared_audit;
 mod shared_claims;
 mod shared_documents;
 mod shared_ledger;

@@ -459,3 +459,28 @@ fn what_has_to_be_seen_before_hashes_end_is_read_and_bounded() {
     }
     only(with("window = 28"), &format!("{path}.window"), "is not a key here");
 }
+
+#[test]
+fn an_audit_log_says_where_it_goes() {
+    let audit = |toml: &str| Setup::default().and(&format!("[audit]\n{toml}\n"));
+    let file = "[[audit.sinks]]\nkind = \"file\"\npath = \"var/audit.log\"\n";
+    only(audit(""), "audit.sinks", "is missing: nothing would be written");
+    only(audit("sinks = []"), "audit.sinks", "is missing: nothing would be written");
+    only(audit("sinks = 1"), "audit.sinks", "must be a list of tables");
+    only(audit("[[audit.sinks]]\npath = \"a\"\n"), "audit.sinks[0].kind", "must be one of file, stdout, redis");
+    only(audit("[[audit.sinks]]\nkind = \"syslog\"\n"), "audit.sinks[0].kind", "must be one of file, stdout, redis");
+    only(audit("[[audit.sinks]]\nkind = \"file\"\n"), "audit.sinks[0].path", "is missing");
+    only(audit("[[audit.sinks]]\nkind = \"stdout\"\npath = \"a\"\n"), "audit.sinks[0].path", "is not a key here");
+    only(audit(&format!("{file}rotate_bytes = 4095")), "audit.sinks[0].rotate_bytes", "4096");
+    only(audit(&format!("{file}{file}")), "audit.sinks[1].path", "is that of another sink too");
+    let taken = file.replace("var/audit.log", "unused");
+    only(audit(&taken), "audit.sinks[0].path", "is the file of the store");
+    only(audit("[[audit.sinks]]\nkind = \"redis\"\n"), "audit.sinks[0].kind", "needs a store in Redis");
+    only(audit(&format!("require = true\n{file}")), "audit.require", "did you mean required?");
+    only(audit(&format!("checkpoint_secs = 0\n{file}")), "audit.checkpoint_secs", "from 1 to 3600");
+    let key = audit(&format!("signing_key = {{ env = \"JWT_SECRET\" }}\n{file}"));
+    only(key, "audit.signing_key", "openssl genpkey -algorithm ed25519");
+    assert_eq!(lines(&audit(&format!("required = true\nverify = true\n{file}"))), Vec::<String>::new());
+    let by_environment = audit(file).env("COUNTERSIGN__AUDIT__REQUIRED", "true");
+    assert!(by_environment.check().unwrap().audit.unwrap().required);
+}
