@@ -32,6 +32,7 @@ pub(super) enum Command {
     Revoke(Box<Revoke>),
     Restore(Box<Restore>),
     Invalidate(Box<Invalidate>),
+    Audit(Audit),
     Completions(Completions),
 }
 
@@ -182,6 +183,37 @@ pub(super) struct Invalidate {
     pub(super) subject: Subject,
     #[command(flatten)]
     pub(super) client: Client,
+}
+
+/// Checks audit logs
+#[derive(Debug, Args)]
+#[command(after_help = help::AUDIT)]
+pub(super) struct Audit {
+    #[command(subcommand)]
+    pub(super) command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    Verify(AuditVerify),
+}
+
+/// Finds every line of a log that was changed, removed or moved, and says what it could not rule out
+#[derive(Debug, Args)]
+#[command(after_help = help::AUDIT)]
+pub(super) struct AuditVerify {
+    /// The files, with those that were rotated, in any order; - is standard input
+    #[arg(required = true, value_name = "FILE|-")]
+    pub(super) files: Vec<PathBuf>,
+    /// Whose signatures count: Ed25519 in base64, or a file with that or with PEM; repeatable [default: whom the log names]
+    #[arg(long, value_name = "FILE|BASE64")]
+    pub(super) public_key: Vec<String>,
+    /// A line that must be there: its number and digest, or a file with the server's page /audit/heads; repeatable
+    #[arg(long, value_name = "SEQ:HASH|FILE")]
+    pub(super) head: Vec<String>,
+    /// The lines are of a stream or of standard output: of several chains, whose beginnings may be gone
+    #[arg(long)]
+    pub(super) stream: bool,
 }
 
 /// One user, by one identifier.

@@ -111,6 +111,17 @@ Replicas are told through the Redis that is their store; without one, tell each 
 
 Exit status: 0 dropped, 2 not: where the store is away it was dropped on the server that was asked alone.";
 
+pub(super) const AUDIT: &str = "\
+Examples:
+  countersign audit verify var/audit.log*
+  countersign audit verify var/audit.log* --head heads.json --public-key BASE64
+  redis-cli --raw XRANGE '{countersign:audit}:records' - + | grep '^{' | countersign audit verify - --stream
+
+The head is on the page /audit/heads of the admin listener, the public key in the server's log at its start. \
+Without them an intact log is still told from one that was changed; what could not be ruled out is listed.
+
+Exit status: 0 intact, 1 changed, 2 a file cannot be read.";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   countersign completions bash > /etc/bash_completion.d/countersign

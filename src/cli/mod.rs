@@ -5,6 +5,7 @@
 
 mod answer;
 mod args;
+mod audit;
 mod client;
 mod commands;
 mod help;
@@ -24,7 +25,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::serve;
 use answer::Answer;
-use args::{Cli, Command};
+use args::{AuditCommand, Cli, Command};
 use trouble::Trouble;
 
 /// Reads the arguments of this process and does what they say.
@@ -51,6 +52,9 @@ fn dispatch(command: &Command) -> ExitCode {
         Command::Revoke(revoke) => conclude(revoke.client.json, commands::revoke(revoke)),
         Command::Restore(restore) => conclude(restore.client.json, commands::restore(restore)),
         Command::Invalidate(invalidate) => conclude(invalidate.client.json, commands::invalidate(invalidate)),
+        Command::Audit(audit) => match &audit.command {
+            AuditCommand::Verify(files) => conclude(false, audit::verify(files)),
+        },
         Command::Completions(completions) => {
             // Into memory first: the generator panics where it cannot write.
             let mut script = Vec::new();
