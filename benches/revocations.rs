@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use countersign::account::{Account, Books};
+use countersign::audit::Audit;
 use countersign::authority::Authority;
 use countersign::caller::Caller;
 use countersign::clock::Fixed;
@@ -76,7 +77,8 @@ fn authority(runtime: &Runtime, store: Arc<Memory>) -> Authority {
     let (_, _, snapshot) = runtime.block_on(settings.open(&metrics)).unwrap();
     let names = snapshot.applications.keys().map(String::as_str);
     let ledger = Ledger::new(names, Arc::<Memory>::clone(&store), Arc::clone(&metrics), now);
-    let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the benchmark"), ledger };
+    let books =
+        Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the benchmark"), ledger, audit: Audit::default() };
     let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, store, pipeline, books);
     runtime.block_on(authority.follow_policies(None)).unwrap();
     authority

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign::account::{Account, Books};
+use countersign::audit::Audit;
 use countersign::authority::Authority;
 use countersign::caller::Caller;
 use countersign::clock::Fixed;
@@ -106,7 +107,8 @@ fn authority(runtime: &tokio::runtime::Runtime, source: impl Fn(&str) -> Option<
     let store = Arc::new(Memory::default());
     let names = snapshot.applications.keys().map(String::as_str);
     let ledger = Ledger::new(names, Arc::<Memory>::clone(&store), Arc::clone(&metrics), now);
-    let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger };
+    let books =
+        Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger, audit: Audit::default() };
     let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, store, pipeline, books);
     runtime.block_on(authority.follow_policies(None)).unwrap();
     authority

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use time::UtcDateTime;
 
+use crate::application::Application;
+use crate::audit::Audit;
+use crate::audit::record::{self, Decided};
 use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::identity::Subject;
@@ -13,6 +16,7 @@ use crate::observe::{Metrics, events};
 use crate::order::Outcome;
 use crate::pseudonym::{Pseudonyms, Use};
 use crate::refusal::{Reason, Refusal};
+use crate::revocation::Target;
 
 /// What accounts are written into.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub struct Books {
     pub pseudonyms: Pseudonyms,
     /// What is counted of credentials.
     pub ledger: Ledger,
+    /// The audit log.
+    pub audit: Audit,
 }
 
 impl Books {
@@ -51,6 +57,8 @@ impl Books {
 /// What is known of a request so far.
 #[derive(Debug)]
 pub struct Account<'a> {
+    /// Names the request, in its answer too.
+    pub request_id: String,
     /// The RPC's name.
     pub rpc: &'static str,
     /// Who asks.
@@ -65,6 +73,12 @@ pub struct Account<'a> {
     pub presented: Option<Presented>,
     /// What was made, and with which key.
     pub issued: Option<(Credential, String)>,
+    /// What is refused from now on.
+    pub revoked: Option<Target>,
+    /// The version of the policy that is set.
+    pub sets: Option<u64>,
+    /// What stands in the audit log already.
+    pub written: Option<Ending>,
 }
 
 /// A credential that was judged.
@@ -97,8 +111,19 @@ impl<'a> Account<'a> {
     /// An account of which only that is known.
     #[must_use]
     pub fn open(rpc: &'static str, caller: &'a Caller, application: &str) -> Self {
-        let application = application.to_owned();
-        Self { rpc, caller, application, client: String::new(), subjects: vec![], presented: None, issued: None }
+        Self {
+            request_id: String::new(),
+            rpc,
+            caller,
+            application: application.to_owned(),
+            client: String::new(),
+            subjects: vec![],
+            presented: None,
+            issued: None,
+            revoked: None,
+            sets: None,
+            written: None,
+        }
     }
 
     /// Notes which client it came from, and whom it says that it is about.
@@ -112,11 +137,39 @@ impl<'a> Account<'a> {
         self.issued = Some((credential, key.to_owned()));
     }
 
-    /// Which key was used: the one that made something, else the one that made the credential.
+    /// Which key was used: the one that made something, else the one that made the credential, else the one that is
+    /// revoked.
     #[must_use]
     pub fn key(&self) -> &str {
         let presented = self.presented.as_ref().map(|presented| presented.key.as_str());
-        self.issued.as_ref().map(|(_, key)| key.as_str()).or(presented).unwrap_or_default()
+        let revoked = self.revoked.as_ref().and_then(Target::key);
+        self.issued.as_ref().map(|(_, key)| key.as_str()).or(presented).or(revoked).unwrap_or_default()
+    }
+
+    /// What the audit log says of it. `application`: where it is one of the caller's own.
+    fn decided(&self, application: Option<&Application>, pseudonyms: &Pseudonyms, ending: Ending) -> Decided {
+        let mut decided = Decided {
+            request_id: self.request_id.clone(),
+            rpc: self.rpc,
+            caller: self.caller.name.clone(),
+            outcome: record::Outcome::of(ending.reason()),
+            reason: ending.reason().map_or("", Reason::name),
+            key_id: self.key().to_owned(),
+            ..Decided::default()
+        };
+        let Some(Application { name: application, set, .. }) = application else { return decided };
+        decided.application.clone_from(application);
+        decided.versions.acceptance = self.sets.or_else(|| Some(set.as_ref()?.version));
+        // What a credential proves counts more than what was said beside it.
+        let proven = self.presented.iter().flat_map(|presented| &presented.subjects);
+        for subject in self.subjects.iter().chain(proven) {
+            let pseudonym = pseudonyms.of(application, Use::Audit, subject);
+            decided.subject.insert(subject.kind.name(), pseudonym);
+        }
+        if let Some(Target::Token(id)) = &self.revoked {
+            decided.subject.insert("token_id", pseudonyms.named(application, Use::Audit, "token_id", id));
+        }
+        decided
     }
 }
 
@@ -183,13 +236,32 @@ impl Authority {
     }
 
     /// Writes down what came of a request, before it is answered.
-    pub async fn close(&self, account: Account<'_>, ending: Ending) -> Result<(), Refusal> {
+    pub async fn close(&self, mut account: Account<'_>, ending: Ending) -> Result<(), Refusal> {
+        let written = self.write_down(&mut account, ending).await;
+        let ending = if written.is_ok() { ending } else { Ending::Failed(Reason::AuditUnavailable) };
         let (snapshot, now) = self.present();
         let application = snapshot.application_for(account.caller, &account.application).ok();
         let application = application.map_or("", |application| application.name.as_str());
         self.books.count(application, &account, ending, now);
         let (rpc, caller, key) = (account.rpc, account.caller.name.as_str(), account.key());
-        events::Decided { rpc, caller, application, key, reason: ending.reason() }.emit(&self.books.metrics);
+        let (request_id, reason) = (account.request_id.as_str(), ending.reason());
+        events::Decided { request_id, rpc, caller, application, key, reason }.emit(&self.books.metrics);
+        written
+    }
+
+    /// Writes into the audit log what comes of a request, unless it stands there. What cannot be undone is written down
+    /// before it is done: where that then fails, a second line says so.
+    pub(crate) async fn write_down(&self, account: &mut Account<'_>, ending: Ending) -> Result<(), Refusal> {
+        let Books { audit, pseudonyms, .. } = &self.books;
+        let unwritable = ending == Ending::Failed(Reason::AuditUnavailable);
+        if !audit.covers(account.rpc) || account.written == Some(ending) || unwritable {
+            return Ok(());
+        }
+        let (snapshot, now) = self.present();
+        let application = snapshot.application_for(account.caller, &account.application).ok();
+        let decided = account.decided(application.map(AsRef::as_ref), pseudonyms, ending);
+        audit.record(decided, now).await.map_err(|_unwritten| Refusal::AuditUnavailable)?;
+        account.written = Some(ending);
         Ok(())
     }
 }

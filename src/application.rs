@@ -60,6 +60,8 @@ pub struct Application {
 pub struct SetAtRunTime {
     /// The file's policy, which does not hold.
     pub file: Acceptance,
+    /// Its version.
+    pub version: u64,
     /// Which caller set it.
     pub caller: String,
     /// When.

@@ -118,7 +118,7 @@ impl Authority {
         let mut hearing = Hearing::new(application, account.caller, now, self.revoked());
         let judged = async {
             let proof = self.judge(&mut hearing, order).await?;
-            self.use_up(&hearing, &proof).await?;
+            self.use_up(account, &hearing, &proof).await?;
             Ok::<_, Refusal>(proof)
         };
         let judged = judged.await;
@@ -184,7 +184,8 @@ impl Authority {
             admission::complete(application, format, &assembled.identity).map_err(Refusal::of_proven)?;
             let minted = mint::mint(application, format, key, &assembled.identity, &grant, Some(provenance));
             let token = minted.map_err(Refusal::of_proven)?;
-            self.use_up(&hearing, &proof).await?;
+            account.issued(ledger::Credential::Jwt, &key.id);
+            self.use_up(account, &hearing, &proof).await?;
             self.remember(&hearing, &credential.client, &proof).await;
             Ok((token, assembled))
         };
@@ -192,7 +193,6 @@ impl Authority {
         account.presented.clone_from(&hearing.presented);
         match exchanged {
             Ok((token, assembled)) => {
-                account.issued(ledger::Credential::Jwt, &key.id);
                 let mut notices = hearing.notices;
                 notable(&mut notices, assembled.notices);
                 notable(&mut notices, key_notices(key.is_weak(), key.validity, now));
@@ -200,7 +200,11 @@ impl Authority {
                 let key_id = key.id.clone();
                 Ok(Outcome::Accepted(Signed { token, key_id, origins: assembled.origins, notices }))
             }
-            Err(refusal) => Refusal::into_outcome(refusal, hearing.notices),
+            Err(refusal) => {
+                // It was made, perhaps, and nobody gets it.
+                account.issued = None;
+                Refusal::into_outcome(refusal, hearing.notices)
+            }
         }
     }
 
@@ -310,26 +314,6 @@ impl Authority {
     ) -> Result<(), Refusal> {
         let cut_off = revocation::is_cut_off(self.revoked(), &application.name, identity, Some(now), now);
         if cut_off { Err(Refusal::Precondition(Reason::TokenRevoked.into())) } else { Ok(()) }
-    }
-
-    /// Uses a one-time token, last of all: nothing that can fail comes after it. One of those who try is accepted.
-    async fn use_up(&self, hearing: &Hearing<'_>, proof: &Proof) -> Result<(), Refusal> {
-        let Some(used) = hearing.use_of(proof) else { return Ok(()) };
-        match self.store.use_up(used, hearing.now).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Reason::TokenReplayed.into()),
-            Err(_away) => Err(Refusal::StoreUnavailable),
-        }
-    }
-
-    /// What [`use_up`](Self::use_up) would say now.
-    async fn refuse_used(&self, hearing: &Hearing<'_>, proof: &Proof) -> Result<(), Refusal> {
-        let Some(used) = hearing.use_of(proof) else { return Ok(()) };
-        match self.store.is_used(used.token, hearing.now).await {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(Reason::TokenReplayed.into()),
-            Err(_away) => Err(Refusal::StoreUnavailable),
-        }
     }
 
     /// What is known of the subject's JWTs, where the policy asks.

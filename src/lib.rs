@@ -26,6 +26,7 @@ pub mod migration;
 pub mod mint;
 pub mod notice;
 pub mod observe;
+pub mod one_time;
 pub mod operations;
 pub mod order;
 pub mod pipeline;

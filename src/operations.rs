@@ -2,7 +2,7 @@
 
 use time::UtcDateTime;
 
-use crate::account::Account;
+use crate::account::{Account, Ending};
 use crate::authority::Authority;
 use crate::observe::events;
 use crate::order::{InvalidateOrder, RestoreOrder, RevokeOrder};
@@ -15,6 +15,7 @@ impl Authority {
         let (snapshot, now) = self.present();
         let application = &snapshot.application_for(account.caller, &order.application)?.name;
         account.subjects = vec![order.subject.clone()];
+        self.write_down(account, Ending::Done).await?;
         let told = self.pipeline.invalidate(application, &order.subject, now).await;
         events::Invalidated { caller: &account.caller.name, application, told: told.is_ok() }.emit();
         told.map_err(|_unreachable| Refusal::StoreUnavailable)
@@ -31,6 +32,8 @@ impl Authority {
             }
             Target::Key(_) | Target::Token(_) => {}
         }
+        account.revoked = Some(order.target.clone());
+        self.write_down(account, Ending::Done).await?;
         let revoked = order.target.revoked(application, order.expires_at, now);
         let kept = self.store.revoke(revoked, now).await.map_err(|_away| Refusal::StoreUnavailable);
         events::Revoked { caller: &account.caller.name, application: &application.name, kept: kept.is_ok() }.emit();
@@ -42,6 +45,7 @@ impl Authority {
         let (snapshot, now) = self.present();
         let application = &snapshot.application_for(account.caller, &order.application)?.name;
         account.subjects = vec![order.subject.clone()];
+        self.write_down(account, Ending::Done).await?;
         let hashes = revocation::hashes(application, order.subject.kind, &order.subject.value);
         let was_revoked = self.store.restore(hashes, now).await.map_err(|_away| Refusal::StoreUnavailable)?;
         events::Restored { caller: &account.caller.name, application, was_revoked }.emit();

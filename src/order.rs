@@ -316,6 +316,7 @@ impl Refusal {
             | Self::SourceFailed(_)
             | Self::StoreUnavailable
             | Self::VersionConflict
+            | Self::AuditUnavailable
             | Self::NotImplemented
             | Self::Internal) => Err(error),
         }

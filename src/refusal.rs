@@ -252,6 +252,8 @@ pub enum Refusal {
     StoreUnavailable,
     /// Somebody else changed it since it was read.
     VersionConflict,
+    /// The record of the audit log is needed, and cannot be written.
+    AuditUnavailable,
     /// Not in this version.
     NotImplemented,
     /// A bug, or a machine without randomness.
@@ -301,6 +303,7 @@ impl Refusal {
             Self::Privileged => Reason::SubjectPrivileged,
             Self::StoreUnavailable => Reason::StoreUnavailable,
             Self::VersionConflict => Reason::VersionConflict,
+            Self::AuditUnavailable => Reason::AuditUnavailable,
             Self::NotImplemented => Reason::NotImplemented,
             Self::Internal => Reason::Internal,
         }
@@ -316,7 +319,7 @@ impl Refusal {
             Self::CallerNotAllowed | Self::Privileged => Class::PermissionDenied,
             Self::ApplicationUnknown => Class::NotFound,
             Self::Precondition(_) => Class::FailedPrecondition,
-            Self::SourceFailed(_) | Self::StoreUnavailable => Class::Unavailable,
+            Self::SourceFailed(_) | Self::StoreUnavailable | Self::AuditUnavailable => Class::Unavailable,
             Self::VersionConflict => Class::Aborted,
             Self::NotImplemented => Class::Unimplemented,
             Self::Internal => Class::Internal,
@@ -336,6 +339,7 @@ impl Refusal {
             | Self::Privileged
             | Self::StoreUnavailable
             | Self::VersionConflict
+            | Self::AuditUnavailable
             | Self::NotImplemented
             | Self::Internal => self.reason().text().to_owned(),
         }
@@ -367,6 +371,7 @@ impl Refusal {
             | Self::SourceFailed(_)
             | Self::StoreUnavailable
             | Self::VersionConflict
+            | Self::AuditUnavailable
             | Self::NotImplemented
             | Self::Internal) => other,
         }

@@ -25,6 +25,15 @@ pub enum Target {
 }
 
 impl Target {
+    /// The key, where it is one.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Key(id) => Some(id),
+            Self::Token(_) | Self::Subject(_) => None,
+        }
+    }
+
     /// What has to be kept of it. `expires_at`: until when tokens may be around that this server would not make.
     #[must_use]
     pub fn revoked(

@@ -13,7 +13,7 @@ use time::UtcDateTime;
 
 use crate::acceptance::Acceptance;
 use crate::acceptance_json;
-use crate::account::Account;
+use crate::account::{Account, Ending};
 use crate::application::{Application, SetAtRunTime, Snapshot};
 use crate::authority::Authority;
 use crate::config::acceptance::parse;
@@ -63,7 +63,11 @@ impl Authority {
     }
 
     /// Sets the whole policy. Gives its version, and what is odd in it and yet works.
-    pub async fn set_acceptance(&self, account: &Account<'_>, order: &SetOrder) -> Result<(u64, Vec<String>), Refusal> {
+    pub async fn set_acceptance(
+        &self,
+        account: &mut Account<'_>,
+        order: &SetOrder,
+    ) -> Result<(u64, Vec<String>), Refusal> {
         let (_, warnings) = parse(&order.policy).map_err(|problems| {
             let violation = |problem: crate::config::Problem| {
                 Violation::new(problem.key, format!("{}; {}", problem.wrong, problem.right))
@@ -76,13 +80,13 @@ impl Authority {
     }
 
     /// Goes back to the file's policy. Gives the version.
-    pub async fn reset_acceptance(&self, account: &Account<'_>, order: &ResetOrder) -> Result<u64, Refusal> {
+    pub async fn reset_acceptance(&self, account: &mut Account<'_>, order: &ResetOrder) -> Result<u64, Refusal> {
         self.change(account, None, order.version, &order.reason).await
     }
 
     async fn change(
         &self,
-        account: &Account<'_>,
+        account: &mut Account<'_>,
         acceptance: Option<Value>,
         known: u64,
         reason: &str,
@@ -93,12 +97,14 @@ impl Authority {
         let file = acceptance_json::digest(application.file_acceptance());
         let kept = Kept { acceptance, caller, at: now.unix_timestamp(), reason: reason.to_owned(), file };
         let bytes = serde_json::to_vec(&kept).map_err(|_never| Refusal::Internal)?;
+        let version = known + 1;
+        account.sets = Some(version);
+        self.write_down(account, Ending::Done).await?;
         let away = |_away: Away| Refusal::StoreUnavailable;
         if !self.store.keep(KIND, &application.name, known, bytes.clone()).await.map_err(away)? {
             return Err(Refusal::VersionConflict);
         }
         self.changes.fetch_add(1, Ordering::AcqRel);
-        let version = known + 1;
         events::AcceptanceSet { caller: &kept.caller, application: &application.name, version, was_reset }.emit();
         self.apply(&[(application.name.clone(), Document { version, bytes })].into());
         Ok(version)
@@ -172,7 +178,8 @@ fn with(application: &Application, document: &Document) -> Result<Application, U
     let (acceptance, _): (Acceptance, _) = parse(&policy).map_err(|_problems| Unreadable)?;
     let file_changed = kept.file != acceptance_json::digest(&file);
     let at = UtcDateTime::from_unix_timestamp(kept.at).map_err(|_year| Unreadable)?;
-    let set = SetAtRunTime { file, caller: kept.caller, at, reason: kept.reason, file_changed };
+    let version = document.version;
+    let set = SetAtRunTime { file, version, caller: kept.caller, at, reason: kept.reason, file_changed };
     Ok(Application { acceptance, set: Some(set), ..application.clone() })
 }
 

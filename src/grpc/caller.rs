@@ -6,6 +6,7 @@ use tonic::metadata::MetadataMap;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
+use super::request_id::RequestId;
 use super::status::status;
 use crate::caller::Caller;
 use crate::config::Callers;
@@ -55,7 +56,10 @@ impl Interceptor for Gate {
             }
             Err(refusal) => {
                 let reason = Some(Reason::CallerUnknown);
-                events::Decided { rpc: "", caller: "", application: "", key: "", reason }.emit(&self.metrics);
+                let RequestId(request_id) = request.extensions().get().cloned().unwrap_or_default();
+                let request_id = &request_id;
+                events::Decided { request_id, rpc: "", caller: "", application: "", key: "", reason }
+                    .emit(&self.metrics);
                 Err(status(&refusal))
             }
         }

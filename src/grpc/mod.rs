@@ -7,6 +7,7 @@ pub mod codec;
 pub mod convert;
 pub mod deadline;
 pub mod migration;
+pub mod request_id;
 pub mod rescue;
 pub mod service;
 pub mod signals;

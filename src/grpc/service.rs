@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::proto::token_authority_server::TokenAuthority;
+use super::request_id::RequestId;
 use super::signals::Signals;
 use super::{answer, caller, convert, deadline, proto, status};
 use crate::account::{Account, Ending};
@@ -34,17 +35,20 @@ type Told<T> = Result<(T, Signals), Refusal>;
 pub(super) struct Call {
     pub(super) caller: Arc<Caller>,
     pub(super) deadline: Option<Instant>,
+    request_id: RequestId,
 }
 
 impl Call {
     pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         let caller = caller::of(request).map_err(|refusal| status::status(&refusal))?;
-        Ok(Self { caller, deadline: deadline::of(request.metadata()) })
+        let request_id = request.extensions().get().cloned().unwrap_or_default();
+        Ok(Self { caller, deadline: deadline::of(request.metadata()), request_id })
     }
 
     /// An account of this call of the RPC.
     pub(super) fn account(&self, rpc: &'static str, application: &str) -> Account<'_> {
-        Account::open(rpc, &self.caller, application)
+        let request_id = self.request_id.0.to_string();
+        Account { request_id, ..Account::open(rpc, &self.caller, application) }
     }
 
     pub(super) fn allowed(&self, permission: Permission) -> Result<(), Refusal> {
@@ -140,6 +144,15 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Writes down that a batch was turned away whole: no item of it is looked at.
+    async fn turn_away(&self, call: &Call, rpc: &'static str, refusal: Refusal) -> Status {
+        let account = call.account(rpc, "");
+        let closed = self.authority.close(account, Ending::Failed(refusal.reason())).await;
+        status::status(&closed.err().unwrap_or(refusal))
+    }
+}
+
 /// An answer with what its metadata tells.
 fn respond<T>(told: Told<T>) -> Answer<T> {
     let (message, signals) = told.map_err(|refusal| status::status(&refusal))?;
@@ -162,11 +175,14 @@ const BATCH_AT_ONCE: usize = 32;
 /// Answers a batch: every item as its own call, off the runtime's workers, because a thousand asymmetric signatures
 /// would keep one of them from everybody else.
 macro_rules! many {
-    ($self:ident.$method:ident($request:ident), $permission:expr, $result:ident, $outcome:path) => {{
+    ($self:ident.$method:ident($request:ident), $rpc:literal, $permission:expr, $result:ident, $outcome:path) => {{
         use $outcome as Wire;
         let call = Call::of(&$request)?;
-        call.allowed($permission).map_err(|refusal| status::status(&refusal))?;
-        let requests = convert::batch($request.into_inner().requests).map_err(|refusal| status::status(&refusal))?;
+        let requests = call.allowed($permission).and_then(|()| convert::batch($request.into_inner().requests));
+        let requests = match requests {
+            Ok(requests) => requests,
+            Err(refusal) => return Err($self.turn_away(&call, $rpc, refusal).await),
+        };
         let service = $self.clone();
         let runtime = tokio::runtime::Handle::current();
         let work = move || {
@@ -222,13 +238,18 @@ impl TokenAuthority for Service {
 
     async fn batch_sign(&self, request: Request<proto::BatchSignRequest>) -> Answer<proto::BatchSignResponse> {
         let (results, signals) =
-            many!(self.sign_one(request), Permission::Sign, SignResult, proto::sign_result::Outcome);
+            many!(self.sign_one(request), "BatchSign", Permission::Sign, SignResult, proto::sign_result::Outcome);
         respond(Ok((proto::BatchSignResponse { results }, signals)))
     }
 
     async fn batch_verify(&self, request: Request<proto::BatchVerifyRequest>) -> Answer<proto::BatchVerifyResponse> {
-        let (results, signals) =
-            many!(self.verify_one(request), Permission::Verify, VerifyResult, proto::verify_result::Outcome);
+        let (results, signals) = many!(
+            self.verify_one(request),
+            "BatchVerify",
+            Permission::Verify,
+            VerifyResult,
+            proto::verify_result::Outcome
+        );
         respond(Ok((proto::BatchVerifyResponse { results }, signals)))
     }
 
@@ -236,8 +257,13 @@ impl TokenAuthority for Service {
         &self,
         request: Request<proto::BatchLegacyHashRequest>,
     ) -> Answer<proto::BatchLegacyHashResponse> {
-        let (results, signals) =
-            many!(self.hash_one(request), Permission::LegacyHash, LegacyHashResult, proto::legacy_hash_result::Outcome);
+        let (results, signals) = many!(
+            self.hash_one(request),
+            "BatchLegacyHash",
+            Permission::LegacyHash,
+            LegacyHashResult,
+            proto::legacy_hash_result::Outcome
+        );
         respond(Ok((proto::BatchLegacyHashResponse { results }, signals)))
     }
 }

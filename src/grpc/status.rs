@@ -94,6 +94,7 @@ fn violations(refusal: &Refusal) -> &[Violation] {
         | Refusal::SourceFailed(_)
         | Refusal::StoreUnavailable
         | Refusal::VersionConflict
+        | Refusal::AuditUnavailable
         | Refusal::NotImplemented
         | Refusal::Internal => &[],
     }

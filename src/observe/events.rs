@@ -9,6 +9,8 @@ use crate::refusal::Reason;
 /// A request was decided.
 #[derive(Debug)]
 pub struct Decided<'a> {
+    /// Names the request: random, or what the caller named it, of few characters.
+    pub request_id: &'a str,
     /// The RPC's name.
     pub rpc: &'static str,
     /// Who asked.
@@ -24,11 +26,11 @@ pub struct Decided<'a> {
 impl Decided<'_> {
     /// Writes and counts it.
     pub fn emit(&self, metrics: &Metrics) {
-        let Self { rpc, caller, application, key, reason } = *self;
+        let Self { request_id, rpc, caller, application, key, reason } = *self;
         let reason = reason.map_or("", Reason::name);
         let outcome = if reason.is_empty() { "done" } else { "refused" };
         metrics.decided(rpc, outcome, reason);
-        tracing::info!(rpc, caller, application, key, outcome, reason, "Decided");
+        tracing::info!(request_id, rpc, caller, application, key, outcome, reason, "Decided");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Starts the authority: configuration, log, listener, and an orderly end. The one place that spawns.
 
 mod admin;
+mod audit;
 mod banner;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+pub use self::audit::audit;
 use crate::account::Books;
 use crate::application::Application;
 use crate::authority::Authority;
@@ -37,6 +39,7 @@ use crate::grpc::proto::DESCRIPTORS;
 use crate::grpc::proto::admin::migration_server::MigrationServer;
 use crate::grpc::proto::admin::sources_server::SourcesServer;
 use crate::grpc::proto::token_authority_server::TokenAuthorityServer;
+use crate::grpc::request_id::Naming;
 use crate::grpc::rescue::Rescue;
 use crate::grpc::service::Service;
 use crate::ledger::Ledger;
@@ -205,7 +208,7 @@ async fn until_signal(
     let redis = shared_redis(&settings);
     let state = state(&settings, redis.clone(), Arc::new(System), Arc::clone(&metrics), &tasks).await?;
     let pipeline = pipeline(&settings, redis, &tasks).await?;
-    let books = books(&settings, &state, &metrics).await?;
+    let books = books(&settings, Arc::new(System), &state, &metrics).await?;
     let (server, callers, snapshot) = settings.open(&metrics).await?;
     say(&banner);
     let authority = Arc::new(Authority::new(Arc::new(System), snapshot, state, pipeline, books));
@@ -245,7 +248,12 @@ pub async fn state(
 
 /// What requests are written down in. The secret of the pseudonyms is the configured one, or is made once and kept in the
 /// store, where there is one server alone.
-async fn books(settings: &Settings, state: &Arc<dyn State>, metrics: &Arc<Metrics>) -> anyhow::Result<Books> {
+async fn books(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    state: &Arc<dyn State>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Books> {
     const SECRET: (&str, &str) = ("secrets", "pseudonyms");
     let pseudonyms = match &settings.server.pseudonym_secret {
         Some(secret) => Pseudonyms::from_secret(secret.expose()),
@@ -259,8 +267,9 @@ async fn books(settings: &Settings, state: &Arc<dyn State>, metrics: &Arc<Metric
         }
     };
     let applications = settings.applications.iter().map(|application| application.name.as_str());
-    let ledger = Ledger::new(applications, Arc::<dyn State>::clone(state), Arc::clone(metrics), System.now());
-    Ok(Books { metrics: Arc::clone(metrics), pseudonyms, ledger })
+    let ledger = Ledger::new(applications, Arc::<dyn State>::clone(state), Arc::clone(metrics), clock.now());
+    let audit = audit(settings, clock, state, &pseudonyms, metrics)?;
+    Ok(Books { metrics: Arc::clone(metrics), pseudonyms, ledger, audit })
 }
 
 /// Tells the store what is counted, for ever, also after a bug.
@@ -362,7 +371,7 @@ pub async fn serve(
     announce(&health_reporter, false).await;
     let Listeners { grpc: listener, admin } = listeners;
     let (serving, ready) = tokio::sync::watch::channel(false);
-    let pages = admin::pages(authority.metrics(), ready);
+    let pages = admin::pages(Arc::clone(&authority), ready);
     let (stop_answers, stopping) = tokio::sync::watch::channel(false);
     let sources = SourcesServer::new(SourcesService::new(Arc::clone(&authority)));
     let sources = sources.max_decoding_message_size(limits::REQUEST_BYTES);
@@ -385,6 +394,7 @@ pub async fn serve(
         .http2_max_header_list_size(HEADER_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .layer(Naming)
         .layer(Rescue)
         .add_service(health)
         .add_service(InterceptedService::new(reflection().build_v1()?, gate.clone()))
@@ -423,6 +433,7 @@ pub async fn serve(
         never = keep_counts(&authority) => match never {},
     };
     keep_last_counts(&authority, *ended.as_ref().unwrap_or(&true)).await;
+    authority.books.audit.close().await;
     ended.map(drop)
 }
 

@@ -16,7 +16,7 @@ use countersign::ledger::{Added, Batch, Evidence, Ledger, Sighting};
 use countersign::observe::Metrics;
 use countersign::pipeline::registry::{KINDS, Kind};
 use countersign::pseudonym::Pseudonyms;
-use countersign::serve::{Listeners, follow_policies, pipeline, serve, shared_redis, state};
+use countersign::serve::{Listeners, audit, follow_policies, pipeline, serve, shared_redis, state};
 use countersign::store::{
     Away, Counting, Document, Documents, FactKey, Facts, Memory, Name, OneTime, Revocations, Revoked, Revoking, State,
     Use,
@@ -97,7 +97,13 @@ pub struct Running {
     pub clock: Arc<Fixed>,
     pub state: Arc<dyn State>,
     pub address: SocketAddr,
-    _stop: tokio::sync::oneshot::Sender<()>,
+    serving: Serving,
+}
+
+/// Ends the server when dropped.
+struct Serving {
+    stop: tokio::sync::oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl Default for Setup {
@@ -165,20 +171,20 @@ impl Setup {
     }
 
     pub async fn start(self) -> Running {
-        let (address, clock, state, stop) = self.serve().await;
+        let (address, clock, state, serving) = self.serve().await;
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let client = TokenAuthorityClient::new(channel.clone());
-        Running { client, channel, clock, state, address, _stop: stop }
+        Running { client, channel, clock, state, address, serving }
     }
 
     /// Serves until the test ends, for clients that connect in their own way.
     pub async fn listen(self) -> SocketAddr {
-        let (address, _, _, stop) = self.serve().await;
-        std::mem::forget(stop);
+        let (address, _, _, serving) = self.serve().await;
+        std::mem::forget(serving.stop);
         address
     }
 
-    async fn serve(self) -> (SocketAddr, Arc<Fixed>, Arc<dyn State>, tokio::sync::oneshot::Sender<()>) {
+    async fn serve(self) -> (SocketAddr, Arc<Fixed>, Arc<dyn State>, Serving) {
         let settings = self.check().unwrap_or_else(|problems| panic!("{problems:#?}"));
         let (metrics, tasks, redis) = (Arc::new(Metrics::default()), TaskTracker::new(), shared_redis(&settings));
         // A store that is new is older than the tokens that are made from now on.
@@ -192,12 +198,15 @@ impl Setup {
         };
         clock.set(now);
         let pipeline = pipeline(&settings, redis, &tasks).await.unwrap();
+        let pseudonyms = Pseudonyms::from_secret(b"of the tests");
+        let telling: Arc<Fixed> = Arc::clone(&clock);
+        let audit = audit(&settings, telling, &state, &pseudonyms, &metrics).unwrap();
         let (server, callers, snapshot) = settings.open(&metrics).await.unwrap();
         let gate = Gate::known(callers, Arc::clone(&metrics));
         let shared: Arc<Fixed> = Arc::clone(&clock);
         let names = snapshot.applications.keys().map(String::as_str);
         let ledger = Ledger::new(names, Arc::<dyn State>::clone(&state), Arc::clone(&metrics), clock.now());
-        let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger };
+        let books = Books { metrics, pseudonyms, ledger, audit };
         let authority = Arc::new(Authority::new(shared, snapshot, Arc::clone(&state), pipeline, books));
         // Known before the first request comes, where the store is there.
         authority.follow_policies(None).await.map(|_followed| ()).unwrap_or_default();
@@ -211,11 +220,11 @@ impl Setup {
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         #[expect(clippy::disallowed_methods, reason = "the server of a test ends with its runtime")]
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
             serve(Listeners { grpc, admin }, authority, gate, server.tls.as_ref(), stopped).await.unwrap();
         });
-        (address, clock, state, stop)
+        (address, clock, state, Serving { stop, task })
     }
 }
 
@@ -355,6 +364,14 @@ impl Running {
     /// Why Verify refuses.
     pub async fn why(&mut self, request: proto::VerifyRequest) -> Reason {
         self.refused(request).await.reason()
+    }
+
+    /// Stops the server, and returns when it has written everything.
+    pub async fn stop(self) {
+        let Self { serving: Serving { stop, task }, client, channel, .. } = self;
+        // It waits for connections to end.
+        drop((stop, client, channel));
+        task.await.unwrap();
     }
 
     pub fn set_now(&self, at: i64) {

@@ -16,6 +16,8 @@
 
 mod architecture;
 mod assembling;
+mod audit_verify;
+mod auditing;
 mod caching;
 mod callers;
 mod cli;

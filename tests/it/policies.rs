@@ -18,7 +18,7 @@ use crate::harness::{
 
 const FILE: &str = "hash_until = \"2027-01-01T00:00:00Z\"";
 
-fn migration(server: &Running) -> MigrationClient<Channel> {
+pub fn migration(server: &Running) -> MigrationClient<Channel> {
     MigrationClient::new(server.channel.clone())
 }
 
@@ -27,20 +27,20 @@ async fn get(server: &Running) -> wire::GetAcceptanceResponse {
     migration(server).get_acceptance(from_billing(request)).await.unwrap().into_inner()
 }
 
-fn set_to(policy: wire::Acceptance, version: u64) -> wire::SetAcceptanceRequest {
+pub fn set_to(policy: wire::Acceptance, version: u64) -> wire::SetAcceptanceRequest {
     let reason = "the last release is out".to_owned();
     wire::SetAcceptanceRequest { application: APP.to_owned(), acceptance: Some(policy), version, reason }
 }
 
-fn ended_policy() -> wire::Acceptance {
+pub fn ended_policy() -> wire::Acceptance {
     wire::Acceptance { hash_until: Some(timestamp("2026-05-01T00:00:00Z")), ..Default::default() }
 }
 
-async fn set(server: &Running, policy: wire::Acceptance, version: u64) -> u64 {
+pub async fn set(server: &Running, policy: wire::Acceptance, version: u64) -> u64 {
     migration(server).set_acceptance(from_billing(set_to(policy, version))).await.unwrap().into_inner().version
 }
 
-async fn reset(server: &Running, version: u64) -> u64 {
+pub async fn reset(server: &Running, version: u64) -> u64 {
     let reason = "a client was forgotten".to_owned();
     let request = wire::ResetAcceptanceRequest { application: APP.to_owned(), version, reason };
     migration(server).reset_acceptance(from_billing(request)).await.unwrap().into_inner().version

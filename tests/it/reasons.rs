@@ -10,13 +10,13 @@ use serde_json::json;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
+use crate::auditing::audited;
 use crate::harness::*;
 use crate::revoking::{revoke, user_id};
 use crate::scripted::{Act, SCRIPTED, Script, found, say};
 
 /// What this version cannot produce, and why.
 const NOT_YET: &[(Reason, &str)] = &[
-    (Reason::AuditUnavailable, "there is no audit log"),
     (Reason::RateLimited, "callers have no rate limit"),
     (Reason::Overloaded, "the server has no load limit of its own"),
     (Reason::Draining, "draining finishes what is under way and takes nothing new"),
@@ -202,7 +202,13 @@ async fn provoke(wanted: Reason) -> Option<Reason> {
             server.why(verify_jwt(token(json!({})))).await
         }
         Reason::VersionConflict => reason(&crate::policies::conflict().await),
-        Reason::AuditUnavailable | Reason::RateLimited | Reason::Overloaded | Reason::Draining => return None,
+        Reason::AuditUnavailable => {
+            let folder = tempfile::tempdir().unwrap();
+            let mut server = audited(&folder, "required = true").start().await;
+            std::fs::remove_dir_all(folder.path().join("logs")).unwrap();
+            reason(&server.sign(sign_for(user("1"))).await.unwrap_err())
+        }
+        Reason::RateLimited | Reason::Overloaded | Reason::Draining => return None,
     })
 }
 

@@ -58,7 +58,12 @@ impl Talkative {
 
 #[tokio::test]
 async fn a_full_run_at_the_finest_level_shows_no_secret() {
-    let setup = Setup::default().policy("shadow = { hash_until = \"2026-01-01T00:00:00Z\" }");
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.log");
+    let sink = format!("[[audit.sinks]]\nkind = \"file\"\npath = {:?}\n", audit.display().to_string());
+    let setup = Setup::default()
+        .policy("shadow = { hash_until = \"2026-01-01T00:00:00Z\" }")
+        .and(&format!("[audit]\nrequired = true\nverify = true\n{sink}"));
     let debugged = format!("{:?}", setup.check().unwrap());
     let server = Talkative::start(&setup);
     let channel = Channel::from_shared(server.address.clone()).unwrap().connect().await.unwrap();
@@ -83,15 +88,22 @@ async fn a_full_run_at_the_finest_level_shows_no_secret() {
         ..Default::default()
     };
     let diagnosed = client.diagnose(from_billing(diagnose)).await.unwrap().into_inner();
+    let target = Some(proto::revoke_request::Target::TokenId(signed.token_id.clone()));
+    let revoke = proto::RevokeRequest { application: APP.to_owned(), target, expires_at: None };
+    client.revoke(from_billing(revoke)).await.unwrap();
     let unknown = proto::SignRequest { application: "SUBJECT-123456/app".to_owned(), ..sign_for(user(subject)) };
     let refused = client.sign(from_billing(unknown)).await.unwrap_err();
 
     let log = server.end();
     assert!(log.contains("Decided") && log.contains("billing") && log.contains("jwt-2026"), "{log}");
     assert!(log.contains("\"level\":\"TRACE\"") && log.contains("The shadow policy would have refused"));
-    let told = format!("{debugged}\n{log}\n{diagnosed:?}\n{refused:?}");
+    let audited = std::fs::read_to_string(audit).unwrap();
+    for rpc in ["Sign", "Verify", "LegacyHash", "Exchange", "Diagnose", "Revoke"] {
+        assert!(audited.contains(&format!("\"rpc\":\"{rpc}\"")), "{audited}");
+    }
+    let told = format!("{debugged}\n{log}\n{audited}\n{diagnosed:?}\n{refused:?}");
     let signature = signed.token.rsplit('.').next().unwrap();
-    for hidden in [JWT_SECRET, IV_SECRET, TOKEN, subject, "SUSPECTED-SECRET", &hash, signature] {
+    for hidden in [JWT_SECRET, IV_SECRET, TOKEN, subject, "SUSPECTED-SECRET", &hash, signature, &signed.token_id] {
         let line = told.lines().find(|line| line.contains(hidden));
         assert_eq!(line, None, "{hidden} is told");
         let bytes = hidden.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");

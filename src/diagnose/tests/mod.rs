@@ -25,6 +25,7 @@ use super::FindingResult::{Failed, Inconclusive, NotApplicable, Passed, Warning}
 use super::{CHECKS, Case, Finding, FindingResult, SUSPECTED, checks_of, diagnose, examine};
 use crate::account::{Account, Books};
 use crate::application::Snapshot;
+use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::caller::{Caller, Clients, Pattern};
 use crate::clock::Fixed;
@@ -132,7 +133,8 @@ impl World {
         let pipeline = Pipeline::new(Seal::random().ok_or("no randomness")?, TaskTracker::new());
         let (facts, metrics) = (Arc::new(Memory::default()), Arc::new(Metrics::default()));
         let ledger = Ledger::new([], Arc::<Memory>::clone(&facts), Arc::clone(&metrics), NOW);
-        let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger };
+        let books =
+            Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger, audit: Audit::default() };
         let authority = Authority::new(Arc::new(Fixed::at(NOW)), snapshot, facts, pipeline, books);
         let acme = Pattern::parse("acme/*").ok_or("a pattern")?;
         let caller = Caller { applications: vec![acme], clients: Clients::Any, ..Caller::anyone("tester") };

@@ -182,10 +182,10 @@ impl Migration for MigrationService {
     ) -> Answer<wire::SetAcceptanceResponse> {
         let call = Call::of(&request)?;
         let request = request.into_inner();
-        let account = call.account("SetAcceptance", &request.application);
+        let mut account = call.account("SetAcceptance", &request.application);
         let order = call.allowed(Permission::Admin).and_then(|()| set(request));
         let result = match order {
-            Ok(order) => self.authority.set_acceptance(&account, &order).await,
+            Ok(order) => self.authority.set_acceptance(&mut account, &order).await,
             Err(refusal) => Err(refusal),
         };
         let result = result.map(|(version, warnings)| wire::SetAcceptanceResponse { version, warnings });
@@ -198,10 +198,10 @@ impl Migration for MigrationService {
     ) -> Answer<wire::ResetAcceptanceResponse> {
         let call = Call::of(&request)?;
         let request = request.into_inner();
-        let account = call.account("ResetAcceptance", &request.application);
+        let mut account = call.account("ResetAcceptance", &request.application);
         let order = call.allowed(Permission::Admin).and_then(|()| reset(request));
         let result = match order {
-            Ok(order) => self.authority.reset_acceptance(&account, &order).await,
+            Ok(order) => self.authority.reset_acceptance(&mut account, &order).await,
             Err(refusal) => Err(refusal),
         };
         self.close(account, result.map(|version| wire::ResetAcceptanceResponse { version })).await
