@@ -10,7 +10,7 @@ use std::sync::Arc;
 use countersign::account::{Account, Books, Ending};
 use countersign::authority::Authority;
 use countersign::caller::Caller;
-use countersign::clock::Fixed;
+use countersign::clock::{Clock, Fixed};
 use countersign::config::{self, World, dev};
 use countersign::identity::{Company, Identity};
 use countersign::ledger::Ledger;
@@ -18,8 +18,8 @@ use countersign::observe::Metrics;
 use countersign::order::{HashOrder, LegacyProof, SignOrder, VerifyOrder};
 use countersign::pipeline::registry::KINDS;
 use countersign::pseudonym::Pseudonyms;
-use countersign::serve::pipeline;
-use countersign::store::Memory;
+use countersign::serve::{self, pipeline};
+use countersign::store::{Memory, State};
 use criterion::{Criterion, criterion_group, criterion_main};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Map, Value, json};
@@ -29,21 +29,26 @@ use tokio_util::task::TaskTracker;
 const JWT_SECRET: &str = "benchmark-jwt-secret-0123456789abcdef";
 const IV_SECRET: &str = "benchmark-iv-secret-0123456789abcdef";
 
-fn authority(runtime: &tokio::runtime::Runtime) -> Authority {
+/// An authority, with the configuration of an audit log or without one.
+fn authority(runtime: &tokio::runtime::Runtime, audit: &str) -> Authority {
     let secrets = dev::SECRETS.into_iter().zip([JWT_SECRET, IV_SECRET]);
     let env: BTreeMap<String, String> = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     // 2026-06-01: results do not depend on the day.
     let now = UtcDateTime::from_unix_timestamp(1_780_272_000).unwrap();
     let world = World { env: &env, now, kinds: KINDS, dev: true };
-    let settings = config::parse("benchmark", dev::CONFIGURATION, world).unwrap();
+    let configuration = format!("{}\n{audit}", dev::CONFIGURATION);
+    let settings = config::parse("benchmark", &configuration, world).unwrap();
     let metrics = Arc::new(Metrics::default());
     let pipeline = runtime.block_on(pipeline(&settings, None, &TaskTracker::new())).unwrap();
+    let (clock, state): (Arc<dyn Clock>, Arc<dyn State>) = (Arc::new(Fixed::at(now)), Arc::new(Memory::default()));
+    let pseudonyms = Pseudonyms::from_secret(b"of the tests");
+    let audit = async { serve::audit(&settings, Arc::clone(&clock), &state, &pseudonyms, &metrics).unwrap() };
+    let audit = runtime.block_on(audit);
     let (_, _, snapshot) = runtime.block_on(settings.open(&metrics)).unwrap();
-    let store = Arc::new(Memory::default());
     let names = snapshot.applications.keys().map(String::as_str);
-    let ledger = Ledger::new(names, Arc::<Memory>::clone(&store), Arc::clone(&metrics), now);
-    let books = Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger };
-    let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, store, pipeline, books);
+    let ledger = Ledger::new(names, Arc::<dyn State>::clone(&state), Arc::clone(&metrics), now);
+    let books = Books { metrics, pseudonyms, ledger, audit };
+    let authority = Authority::new(clock, snapshot, state, pipeline, books);
     runtime.block_on(authority.follow_policies(None)).unwrap();
     authority
 }
@@ -69,7 +74,9 @@ fn guide() -> Identity {
 
 fn benchmark(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let authority = authority(&runtime);
+    let folder = tempfile::tempdir().unwrap();
+    let log = format!("[audit]\n[[audit.sinks]]\nkind = \"file\"\npath = {:?}\n", folder.path().join("audit.log"));
+    let (authority, audited) = (authority(&runtime, ""), authority(&runtime, &log));
     let caller = Caller::anyone("benchmark");
     let application = dev::APPLICATION.to_owned();
 
@@ -122,6 +129,21 @@ fn benchmark(criterion: &mut Criterion) {
         });
     });
     verify.finish();
+
+    // Beside each other: what a request costs that is closed, without an audit log and with one.
+    let mut audit = criterion.benchmark_group("audit");
+    for (name, authority) in [("sign without", &authority), ("sign with a file", &audited)] {
+        audit.bench_function(name, |b| {
+            b.iter(|| {
+                runtime.block_on(async {
+                    let mut account = Account::open("Sign", &caller, &order.application);
+                    authority.sign(&mut account, black_box(&order)).await.unwrap();
+                    authority.close(account, Ending::Done).await
+                })
+            });
+        });
+    }
+    audit.finish();
 
     let mut hash = criterion.benchmark_group("hash");
     hash.bench_function("countersign", |b| {
