@@ -19,7 +19,7 @@ use crate::revoking::user_id;
 /// How often it is killed.
 const KILLED: usize = 100;
 /// What is under way when it is: revocations, and as many one-time tokens.
-const UNDER_WAY: usize = 40;
+const UNDER_WAY: usize = 24;
 
 /// How often another process is asked whether it has come so far, and what lies between: its log is not read, and may not
 /// get longer than a pipe.
