@@ -42,3 +42,4 @@ pub mod serve;
 pub mod split;
 pub mod store;
 pub mod token;
+pub mod words;

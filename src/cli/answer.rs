@@ -67,6 +67,12 @@ impl Answer {
     }
 }
 
+/// Writes one of many answers. Where nobody reads any more, the rest need not be made.
+pub(super) fn goes_on(output: &str) -> bool {
+    let mut to = io::stdout().lock();
+    to.write_all(output.as_bytes()).and_then(|()| to.flush()).is_ok()
+}
+
 fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
     match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::help;
+use super::migration::args::Migration;
 
 /// Below the flags that every client command has.
 const LAST: usize = 100;
@@ -33,6 +34,7 @@ pub(super) enum Command {
     Restore(Box<Restore>),
     Invalidate(Box<Invalidate>),
     Audit(Audit),
+    Migration(Box<Migration>),
     Completions(Completions),
 }
 

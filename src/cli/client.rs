@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use super::args::Connection;
 use super::input::Input;
 use super::trouble::Trouble;
+use crate::grpc::proto::admin::migration_client::MigrationClient;
 use crate::grpc::proto::admin::sources_client::SourcesClient;
 use crate::grpc::proto::token_authority_client::TokenAuthorityClient;
 
@@ -68,6 +69,21 @@ impl Session {
     /// The client of the operators' service for sources.
     pub(super) fn sources(&self) -> SourcesClient<Known> {
         SourcesClient::new(self.channel.clone())
+    }
+
+    /// The client of the operators' service for the move.
+    pub(super) fn migration(&self) -> MigrationClient<Known> {
+        MigrationClient::new(self.channel.clone())
+    }
+
+    /// Gives the next call as long as the first one had.
+    pub(super) fn rewind(&mut self) {
+        self.deadline = Instant::now() + Duration::from_secs(self.timeout.into());
+    }
+
+    /// What became of a stream that had begun.
+    pub(super) fn trouble(&self, status: &Status) -> Trouble {
+        Trouble::status(&self.server, status, self.with_token)
     }
 
     /// The answer to a call, if it comes in time.

@@ -14,7 +14,7 @@ use super::{identity, proof, report, show};
 use crate::grpc::proto;
 
 /// Runs one call; a thread is enough for that.
-fn run(call: impl Future<Output = Result<Answer, Trouble>>) -> Result<Answer, Trouble> {
+pub(super) fn run(call: impl Future<Output = Result<Answer, Trouble>>) -> Result<Answer, Trouble> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

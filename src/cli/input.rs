@@ -1,7 +1,7 @@
 //! What comes from files and from standard input.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -22,9 +22,7 @@ impl Input {
             let file = File::open(path).and_then(read);
             return file.with_context(|| format!("{flag}: {} cannot be read", path.display()));
         }
-        if let Some(other) = self.taken.replace(flag) {
-            bail!("{other} and {flag} cannot both be standard input");
-        }
+        self.take(flag)?;
         read(io::stdin().lock()).with_context(|| format!("{flag}: standard input cannot be read"))
     }
 
@@ -33,6 +31,23 @@ impl Input {
         let mut bytes = self.bytes(flag, path)?;
         drop_line_end(&mut bytes);
         String::from_utf8(bytes).ok().with_context(|| format!("{flag}: this is not text"))
+    }
+
+    /// The content of a file that may be longer than memory.
+    pub(super) fn stream(&mut self, flag: &'static str, path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+        if path.as_os_str() != "-" {
+            let file = File::open(path).with_context(|| format!("{flag}: {} cannot be read", path.display()))?;
+            return Ok(Box::new(BufReader::new(file)));
+        }
+        self.take(flag)?;
+        Ok(Box::new(io::stdin().lock()))
+    }
+
+    fn take(&mut self, flag: &'static str) -> anyhow::Result<()> {
+        match self.taken.replace(flag) {
+            Some(other) => bail!("{other} and {flag} cannot both be standard input"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod help;
 mod identity;
 mod input;
 mod json;
+mod migration;
 mod proof;
 mod report;
 mod show;
@@ -55,6 +56,7 @@ fn dispatch(command: &Command) -> ExitCode {
         Command::Audit(audit) => match &audit.command {
             AuditCommand::Verify(files) => conclude(false, audit::verify(files)),
         },
+        Command::Migration(command) => migration::run(&command.act),
         Command::Completions(completions) => {
             // Into memory first: the generator panics where it cannot write.
             let mut script = Vec::new();

@@ -67,6 +67,54 @@ impl Table {
     }
 }
 
+/// A table with a heading: the first column is text, the others stand at their right edge.
+#[derive(Debug)]
+pub(super) struct Columns(Vec<Vec<String>>);
+
+impl Columns {
+    /// A table with that heading.
+    pub(super) fn new(heading: &[&str]) -> Self {
+        Self(vec![heading.iter().map(|title| (*title).to_owned()).collect()])
+    }
+
+    /// Adds a row, with as many fields as the heading has.
+    pub(super) fn row(&mut self, name: &str, values: impl IntoIterator<Item = String>) {
+        let name = shortened(&plain(name), NAME_WIDTH);
+        self.0.push(std::iter::once(name).chain(values.into_iter().map(|value| plain(&value))).collect());
+    }
+
+    /// Whether it has nothing but its heading.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.len() <= 1
+    }
+
+    /// Writes it, each row behind `indent`.
+    pub(super) fn write(&self, indent: &str, to: &mut String) {
+        let columns = self.0.first().map_or(0, Vec::len);
+        let longest =
+            |column: usize| self.0.iter().filter_map(|row| row.get(column)).map(|field| field.chars().count()).max();
+        let widths: Vec<usize> = (0..columns).map(|column| longest(column).unwrap_or(0)).collect();
+        for row in &self.0 {
+            let fields = row.iter().zip(&widths).enumerate().map(|(place, (field, width))| match place {
+                0 => format!("{field:width$}"),
+                _ => format!("{field:>width$}"),
+            });
+            line(to, format_args!("{indent}{}", fields.collect::<Vec<_>>().join("  ").trim_end()));
+        }
+    }
+}
+
+/// The most characters of a name in a table, so that a row fits a terminal.
+const NAME_WIDTH: usize = 24;
+
+/// The text, cut to that many characters with a sign that it was.
+fn shortened(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['~']).collect()
+}
+
 /// Adds a line.
 pub(super) fn line(to: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
@@ -100,6 +148,22 @@ mod tests {
         let mut text = String::new();
         table.write("  ", &mut text);
         assert_eq!(text, "  key      jwt\n  expires  1970-01-01T00:00:00Z\n");
+    }
+
+    #[test]
+    fn columns_stand_under_each_other_and_long_names_are_cut() {
+        let mut columns = Columns::new(&["client", "hashes"]);
+        assert!(columns.is_empty());
+        columns.row("web", ["1,204".to_owned()]);
+        columns.row(&"x".repeat(30), ["7".to_owned()]);
+        let mut text = String::new();
+        columns.write(" ", &mut text);
+        let wanted = [
+            " client                    hashes".to_owned(),
+            " web                        1,204".to_owned(),
+            format!(" {}~       7", "x".repeat(23)),
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), wanted);
     }
 
     #[test]

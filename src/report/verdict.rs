@@ -7,6 +7,7 @@ use time::{Date, UtcDateTime};
 use super::days::start;
 use super::{DayCount, Inquiry, projection};
 use crate::ledger::{Cell, Credential, Evidence, Gap, Outcome};
+use crate::words::grouped;
 
 /// As many are named in a sentence.
 const NAMED: usize = 3;
@@ -167,29 +168,4 @@ fn counts_lost(evidence: &Evidence, complete: &[DayCount]) -> Option<Blocker> {
 fn file_changed(asked: &Inquiry<'_>) -> Option<Blocker> {
     let message = "The file's policy has changed since another was set at run time: reset that, or set it again.";
     asked.file_changed.then(|| Blocker { code: BlockerCode::FileChanged, message: message.to_owned() })
-}
-
-/// The number with a comma after each three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_three() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_204, "1,204"), (1_000_000, "1,000,000")] {
-            assert_eq!(grouped(number), text);
-        }
-    }
 }

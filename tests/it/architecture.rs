@@ -22,6 +22,7 @@ const FORBIDDEN: &[(&[&str], &[&str], &str)] = &[
             "expression",
             "schema.rs",
             "report",
+            "words.rs",
             "ledger/mod.rs",
             "ledger/batch.rs",
             "ledger/counter.rs",
