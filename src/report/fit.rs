@@ -1,8 +1,8 @@
 //! Fits a falling curve to one series of days: old credentials beside new ones, or old ones alone.
 //!
-//! A generalised linear model, fitted by Fisher scoring: binomial with a logistic or a normal curve for the share of the
-//! old, Poisson with an exponential one where there are no new ones to compare with. Zeros count as what they are, and a
-//! day weighs as much as it saw. A curve that says less than it seems to is refused, with the reason.
+//! A generalised linear model, fitted by Fisher scoring: binomial with a logistic or a normal curve, or a straight line,
+//! for the share of the old; Poisson with an exponential one where there are no new ones to compare with. Zeros count as
+//! what they are, and a day weighs as much as it saw. A curve that says less than it seems to is refused, with the reason.
 
 /// One day of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +49,8 @@ pub(super) const HORIZON: u16 = 730;
 /// Where new ones are a smaller share of all, they are no other half.
 const ALONE: f64 = 0.05;
 const ROUNDS: usize = 50;
+/// A line that moves by less has settled.
+const SETTLED: f64 = 1e-7;
 
 /// What falls, and along which line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,6 +59,8 @@ enum Link {
     Logistic,
     /// A share, along the normal distribution.
     Normal,
+    /// A share, along a straight line: as many move on each day.
+    Straight,
     /// A number, exponentially.
     Exponential,
 }
@@ -86,7 +90,7 @@ impl Curve {
         // Before the first JWT the page or app could send none: those days are no part of its curve.
         let begun: Vec<Point> = points.iter().skip_while(|point| point.new == 0.0).copied().collect();
         let (old, new) = begun.iter().rev().take(HALVED).fold((0.0, 0.0), |(o, n), p| (o + p.old, n + p.new));
-        Self::among(&[Link::Logistic, Link::Normal], &begun, old <= new)
+        Self::among(&[Link::Logistic, Link::Normal, Link::Straight], &begun, old <= new)
     }
 
     /// How many old ones are expected on a day.
@@ -98,7 +102,8 @@ impl Curve {
         self.line.0 + self.line.1 * (day - self.origin)
     }
 
-    /// The likeliest of the curves, over as many of the last days as follow one: before, it may not have begun.
+    /// The nearest of the curves, over as many of the last days as follow one: before, it may not have begun, or others
+    /// may have joined. One that leaves nothing but chance goes before one that follows more days.
     fn among(links: &[Link], points: &[Point], halved: bool) -> Result<Self, Flaw> {
         if points.len() < SHORTEST {
             return Err(Flaw::Short);
@@ -109,59 +114,50 @@ impl Curve {
         let lengths = std::iter::successors(Some(points.len()), |length| Some(length * 3 / 4));
         let tails =
             lengths.take_while(|length| *length >= SHORTEST).filter_map(|length| points.get(points.len() - length..));
-        let mut tried = tails.map(|tail| Self::likeliest(links, tail));
-        let first = tried.next().unwrap_or(Err(Flaw::Short));
-        first.or_else(|flaw| tried.find_map(Result::ok).ok_or(flaw))
+        let tried: Vec<Result<(Self, f64), Flaw>> = tails.map(|tail| Self::nearest(links, tail)).collect();
+        let by_chance = tried.iter().flatten().find(|(_, left)| *left <= CHANCE);
+        let best = by_chance.or_else(|| tried.iter().flatten().next()).map(|(curve, _)| *curve);
+        best.ok_or_else(|| tried.into_iter().find_map(Result::err).unwrap_or(Flaw::Short))
     }
 
-    fn likeliest(links: &[Link], points: &[Point]) -> Result<Self, Flaw> {
+    /// The curve that leaves the least to chance, and how much.
+    fn nearest(links: &[Link], points: &[Point]) -> Result<(Self, f64), Flaw> {
         let fitted = links.iter().filter_map(|link| solve(*link, points));
-        let likeliest =
-            fitted.max_by(|(one, _), (other, _)| one.likelihood(points).total_cmp(&other.likelihood(points)));
-        let (curve, sums) = likeliest.ok_or(Flaw::Irregular)?;
-        let left = curve.variation_left(points).ok_or(Flaw::Irregular)?;
-        if ![WEEK, HALVED].iter().all(|days| curve.agrees_with_the_last(*days, points)) {
+        let weighed = fitted.map(|(curve, sums)| (curve, sums, curve.variation_left(points)));
+        let nearest = weighed.min_by(|(.., one), (.., other)| one.total_cmp(other));
+        let (curve, sums, left) = nearest.ok_or(Flaw::Irregular)?;
+        let agrees = [WEEK, HALVED].iter().all(|days| curve.agrees_with_the_last(*days, points));
+        if !agrees || left > CHANCE && !curve.explains(points) {
             return Err(Flaw::Irregular);
         }
-        if curve.error_of_end(&sums, points, left).is_none_or(|error| error > VAGUE) {
+        if curve.error_of_end(&sums, points, left.max(1.0)).is_none_or(|error| error > VAGUE) {
             return Err(Flaw::Vague);
         }
-        Ok(curve)
+        Ok((curve, left))
     }
 
-    fn likelihood(&self, points: &[Point]) -> f64 {
+    /// The variation around the curve, in that of pure chance.
+    fn variation_left(&self, points: &[Point]) -> f64 {
         let of = |point: &Point| {
-            let mean = self.link.mean(self.height(point.day)).0;
-            match self.link {
-                Link::Exponential => point.old * mean.ln() - mean,
-                Link::Logistic | Link::Normal => point.old * mean.ln() + point.new * (-mean).ln_1p(),
-            }
+            let (volume, mean) = (self.link.volume(point), self.link.mean(self.height(point.day)).0);
+            // Where less than one is expected, one more is no miracle.
+            (point.old - volume * mean).powi(2) / (volume * self.link.variance(mean)).max(1.0)
         };
-        points.iter().map(of).sum()
+        #[expect(clippy::cast_precision_loss, reason = "a number of days")]
+        let free = (points.len() - 2) as f64;
+        points.iter().map(of).sum::<f64>() / free
     }
 
-    /// The variation around the curve, in that of pure chance; none where the curve explains too little.
-    fn variation_left(&self, points: &[Point]) -> Option<f64> {
-        let (mut weight, mut sum) = (0.0, 0.0);
-        for point in points {
-            let volume = self.link.volume(point);
-            (weight, sum) = (weight + volume, sum + point.old);
-        }
-        let average = sum / weight;
-        let (mut around_curve, mut around_average, mut chance) = (0.0, 0.0, 0.0);
-        for point in points.iter().filter(|point| self.link.volume(point) > 0.0) {
-            let volume = self.link.volume(point);
-            let mean = self.link.mean(self.height(point.day)).0;
-            let off = point.old / volume - mean;
-            around_curve += volume * off * off;
-            around_average += volume * (point.old / volume - average).powi(2);
-            // Where less than one is expected, one more is no miracle.
-            chance += (volume * off).powi(2) / (volume * self.link.variance(mean)).max(1.0);
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a number of days")]
-        let left = chance / (points.len() - 2) as f64;
-        let explained = around_curve <= (1.0 - EXPLAINED) * around_average;
-        (explained || left <= CHANCE).then_some(left.max(1.0))
+    /// Whether hardly anything of the way down is left to explain.
+    fn explains(&self, points: &[Point]) -> bool {
+        let sum = |of: &dyn Fn(&Point, f64) -> f64| -> f64 {
+            points.iter().map(|point| (point, self.link.volume(point))).map(|(point, volume)| of(point, volume)).sum()
+        };
+        let average = sum(&|point, _| point.old) / sum(&|_, volume| volume);
+        let off = |mean: &dyn Fn(&Point) -> f64| {
+            sum(&|point, volume| (point.old - volume * mean(point)).powi(2) / volume.max(1.0))
+        };
+        off(&|point| self.link.mean(self.height(point.day)).0) <= (1.0 - EXPLAINED) * off(&|_| average)
     }
 
     /// A curve that stopped falling fits its past, and not its last days.
@@ -199,6 +195,11 @@ impl Link {
                 let share = libm::erfc(-height * std::f64::consts::FRAC_1_SQRT_2) / 2.0;
                 (share, (-height * height / 2.0).exp() / std::f64::consts::TAU.sqrt())
             }
+            Self::Straight => {
+                let share = height.clamp(1e-9, 1.0 - 1e-9);
+                // Beside the slope, a day says nothing about it.
+                (share, f64::from(u8::from(0.0 < height && height < 1.0)))
+            }
             Self::Exponential => {
                 let number = height.clamp(-30.0, 30.0).exp();
                 (number, number)
@@ -210,15 +211,21 @@ impl Link {
     fn variance(self, mean: f64) -> f64 {
         match self {
             Self::Exponential => mean,
-            Self::Logistic | Self::Normal => mean * (1.0 - mean),
+            Self::Logistic | Self::Normal | Self::Straight => mean * (1.0 - mean),
         }
+    }
+
+    /// The variance that a day is weighed by. Along a straight line all days weigh alike: those at its ends, where nearly
+    /// all or none are old, would outweigh the rest.
+    fn spread(self, mean: f64) -> f64 {
+        if self == Self::Straight { 0.25 } else { self.variance(mean) }
     }
 
     /// How many could have been old.
     fn volume(self, point: &Point) -> f64 {
         match self {
             Self::Exponential => 1.0,
-            Self::Logistic | Self::Normal => point.old + point.new,
+            Self::Logistic | Self::Normal | Self::Straight => point.old + point.new,
         }
     }
 
@@ -229,6 +236,7 @@ impl Link {
             Self::Logistic => odds,
             // The two curves lie closest where one is drawn out by this.
             Self::Normal => odds / 1.7,
+            Self::Straight => (point.old + 0.5) / (point.old + point.new + 1.0),
             Self::Exponential => (point.old + 0.5).ln(),
         }
     }
@@ -240,30 +248,17 @@ fn has_halved(points: &[Point]) -> bool {
     sums.last().is_some_and(|last| *last <= most / 2.0)
 }
 
-/// The likeliest falling curve, and the sums that say how sure its line is.
+/// The likeliest falling curve of that kind, and the sums that say how sure its line is.
 fn solve(link: Link, points: &[Point]) -> Option<(Curve, Sums)> {
     #[expect(clippy::cast_precision_loss, reason = "a number of days")]
     let of = |values: &mut dyn Iterator<Item = f64>, count: usize| values.sum::<f64>() / count as f64;
     let origin = of(&mut points.iter().map(|point| point.day), points.len());
     let volume = of(&mut points.iter().rev().take(WEEK).map(|point| link.volume(point)), WEEK.min(points.len()));
     let mut curve = Curve { link, origin, line: (0.0, 0.0), volume };
-    let mut guessing = true;
-    for _ in 0..ROUNDS {
-        let mut sums: Sums = [0.0; 5];
-        for point in points {
-            let x = point.day - origin;
-            let height = if guessing { link.guess(point) } else { curve.height(point.day) };
-            let (mean, growth) = link.mean(height);
-            let volume = link.volume(point);
-            if volume <= 0.0 {
-                continue;
-            }
-            let weight = volume * growth * growth / link.variance(mean);
-            let aim = if guessing { height } else { height + (point.old / volume - mean) / growth };
-            for (sum, term) in sums.iter_mut().zip([1.0, x, x * x, aim, x * aim]) {
-                *sum += weight * term;
-            }
-        }
+    let mut sums = Sums::default();
+    for round in 0..ROUNDS {
+        let of = |point: &Point| if round == 0 { link.guess(point) } else { curve.height(point.day) };
+        sums = weighed(link, points, origin, of);
         let [w, wx, wxx, wz, wxz] = sums;
         let determinant = w * wxx - wx * wx;
         let line = ((wxx * wz - wx * wxz) / determinant, (w * wxz - wx * wz) / determinant);
@@ -272,12 +267,30 @@ fn solve(link: Link, points: &[Point]) -> Option<(Curve, Sums)> {
         }
         let moved = (line.0 - curve.line.0).abs() + (line.1 - curve.line.1).abs();
         curve.line = line;
-        if !guessing && moved < 1e-7 {
-            return (line.1 < 0.0).then_some((curve, sums));
+        if round > 0 && moved < SETTLED {
+            break;
         }
-        guessing = false;
     }
-    None
+    // A line that has not settled is no good one: what is left to explain says so.
+    (curve.line.1 < 0.0).then_some((curve, sums))
+}
+
+/// The sums of one round of Fisher scoring, around the heights that the days have until now.
+fn weighed(link: Link, points: &[Point], origin: f64, height: impl Fn(&Point) -> f64) -> Sums {
+    let mut sums = Sums::default();
+    for point in points {
+        let (x, height, volume) = (point.day - origin, height(point), link.volume(point));
+        let (mean, growth) = link.mean(height);
+        if volume <= 0.0 || growth <= 0.0 {
+            continue;
+        }
+        let weight = volume * growth * growth / link.spread(mean);
+        let aim = height + (point.old / volume - mean) / growth;
+        for (sum, term) in sums.iter_mut().zip([1.0, x, x * x, aim, x * aim]) {
+            *sum += weight * term;
+        }
+    }
+    sums
 }
 
 #[cfg(test)]

@@ -15,14 +15,28 @@ fn points(link: Link, middle: f64, scale: f64, volume: f64) -> Vec<Point> {
 
 proptest! {
     #[test]
-    fn a_curve_is_found_again(normal: bool, middle in 12.0_f64..24.0, scale in 1.0_f64..3.0, volume in 2_000.0_f64..1e6) {
-        let link = if normal { Link::Normal } else { Link::Logistic };
+    fn a_curve_is_found_again(shape in 0..2_usize, middle in 12.0_f64..24.0, scale in 1.0_f64..3.0, volume in 2_000.0_f64..1e6) {
+        let link = [Link::Normal, Link::Logistic][shape];
         let curve = Curve::of(&points(link, middle, scale, volume)).unwrap();
         for day in [20.0, 25.0, 30.0, 35.0] {
             let wanted = volume * link.mean((middle - day) / scale).0;
             prop_assert!((curve.expected(day) - wanted).abs() <= 0.1 * wanted + 1.0, "{day}: {curve:?}");
         }
     }
+}
+
+#[test]
+fn a_straight_line_is_found_again() {
+    let share = |day: f64| ((25.0 - day) / 20.0).clamp(0.0, 1.0);
+    let points: Vec<Point> = (0..20)
+        .map(|day| {
+            let old = (5_000.0 * share(f64::from(day))).round();
+            Point { day: f64::from(day), old, new: 5_000.0 - old }
+        })
+        .collect();
+    let curve = Curve::of(&points).unwrap();
+    assert!((curve.expected(24.0) - 250.0).abs() < 25.0, "{curve:?}");
+    assert!(curve.expected(26.0) < 1e-3, "{curve:?}");
 }
 
 #[test]
