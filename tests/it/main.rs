@@ -46,6 +46,7 @@ mod scripted;
 mod secrecy;
 mod shaping;
 mod sign;
+mod simulation;
 mod store_down;
 mod sunset;
 mod tls;
