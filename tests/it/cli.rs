@@ -1,5 +1,6 @@
 //! The command line as people and scripts use it: the real binary against a real server.
 
+mod migration;
 pub mod process;
 
 use std::fs;
