@@ -24,7 +24,8 @@ pub enum Counted {
 
 impl Counted {
     pub fn by_ledger(file: &Path, now: UtcDateTime) -> anyhow::Result<Self> {
-        let store = Embedded::open(file, now, |_, until| until).map_err(|_| anyhow!("the file cannot be opened"))?;
+        let store =
+            Embedded::open(file, now, |_, until| until).map_err(|_away| anyhow!("the file cannot be opened"))?;
         Ok(Self::in_store(Arc::new(store), now))
     }
 
@@ -55,7 +56,7 @@ impl Counted {
                 *waiting += 1;
                 if *waiting >= BETWEEN {
                     *waiting = 0;
-                    ledger.flush(event.at).await.map_err(|_| anyhow!("the store is away"))?;
+                    ledger.flush(event.at).await.map_err(|_away| anyhow!("the store is away"))?;
                 }
             }
         }
@@ -68,7 +69,7 @@ impl Counted {
             Self::ByLedger(ledger, _) => {
                 let days = countersign::report::Days::back(WINDOW, now);
                 let read = ledger.evidence(APP, days.first()..=days.last(), now).await;
-                read.map_err(|_| anyhow!("the store is away"))
+                read.map_err(|_away| anyhow!("the store is away"))
             }
         }
     }

@@ -13,14 +13,18 @@ use super::verdict::{has_gap, is_counted, is_hash, list, who};
 use super::{DayCount, Inquiry};
 use crate::ledger::{Cell, Credential, Evidence, Outcome};
 
+const NOTHING: &str = "No complete day is counted yet.";
 /// So few complete days without a hash are no end yet.
 const SILENCE: i64 = 3;
 
 /// The first day on whose start it will be ready; or why that cannot be said.
 pub(super) fn project(evidence: &Evidence, asked: &Inquiry<'_>, complete: &[DayCount]) -> Result<Date, String> {
     let (Some(yesterday), Some(since)) = (complete.last(), evidence.since) else {
-        return Err("Nothing is counted yet.".to_owned());
+        return Err(NOTHING.to_owned());
     };
+    if !is_counted(evidence, yesterday.date) {
+        return Err(NOTHING.to_owned());
+    }
     if yesterday.jwt.accepted < asked.min_daily {
         return Err("Too few JWTs come.".to_owned());
     }

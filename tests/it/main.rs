@@ -34,6 +34,7 @@ mod harness;
 mod hostile;
 mod keys;
 mod killed;
+mod ninety_days;
 mod observing;
 mod one_time;
 mod outage;

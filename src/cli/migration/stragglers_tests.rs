@@ -52,7 +52,7 @@ p1  1970-01-02T00:00:00Z  ios/2.9 of gateway
 #[test]
 fn of_a_list_those_with_a_hash_are_named_and_the_rest_is_counted() {
     let user = |id: &str| Subject { kind: Some(Kind::UserId(id.to_owned())) };
-    let found = |sightings| FoundSubject { pseudonym: "p".to_owned(), sightings };
+    let found = |sightings| FoundSubject { pseudonym: "p".to_owned(), sightings, ..FoundSubject::default() };
     let (hash, jwt) = (sighting(CredentialKind::LegacyHash, ""), sighting(CredentialKind::Jwt, "web"));
     let mut matched = Matched::default();
     let batch = [user("u1"), user("u2"), user("u3"), user("u4")];

@@ -9,8 +9,10 @@ use crate::grpc::proto::Subject;
 use crate::grpc::proto::subject::Kind;
 
 const FLAG: &str = "--from";
+/// What a value of a column is.
+type Named = fn(String) -> Kind;
 /// The columns that name a user, the better one first.
-const COLUMNS: [(&str, fn(String) -> Kind); 2] = [("user_id", Kind::UserId), ("email", Kind::Email)];
+const COLUMNS: [(&str, Named); 2] = [("user_id", Kind::UserId), ("email", Kind::Email)];
 /// Bytes of the first line, which says what the file is.
 const HEADING_BYTES: u64 = 65_536;
 
@@ -28,7 +30,7 @@ pub(super) fn read(mut from: Box<dyn BufRead>) -> anyhow::Result<Box<dyn Iterato
         let place = columns.iter().position(|column| column == *name)?;
         Some((place, *kind))
     });
-    let found: Vec<(usize, fn(String) -> Kind)> = found.collect();
+    let found: Vec<(usize, Named)> = found.collect();
     if found.is_empty() {
         let all = std::io::Cursor::new(heading).chain(from).lines();
         let users = all.map(|line| line.context(UNREADABLE).map(|line| line.trim_end_matches('\r').to_owned()));

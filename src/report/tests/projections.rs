@@ -1,4 +1,4 @@
-//! When it will be ready. The simulation (`tests/it/simulation.rs`) shows how near that comes; here are the edges.
+//! When it will be ready. The simulation (`tests/it/ninety_days.rs`) shows how near that comes; here are the edges.
 
 use super::*;
 use crate::acceptance::Window;
@@ -139,6 +139,9 @@ fn gaps_thin_days_and_a_late_start_have_to_leave_the_window() {
     assert_eq!(projected(&evidence), Ok(7 + 28));
     evidence.cells.remove(&cell(11, Credential::Jwt, Outcome::Accepted, WEB));
     assert_eq!(projected(&evidence), Ok(12 + 28));
+    evidence.since = Some(at(27, 1));
+    assert_eq!(projected(&evidence), Err("No complete day is counted yet.".to_owned()));
+    evidence.since = Some(at(6, 5));
     evidence.cells.remove(&cell(27, Credential::Jwt, Outcome::Accepted, WEB));
     assert_eq!(projected(&evidence), Err("Too few JWTs come.".to_owned()));
 }
