@@ -47,7 +47,6 @@ mod scripted;
 mod secrecy;
 mod shaping;
 mod sign;
-mod simulation;
 mod store_down;
 mod sunset;
 mod tls;
