@@ -34,7 +34,20 @@ impl Servers {
         Place { connector, prefix: prefix.to_owned(), wait_replicas: self.wait_replicas, max_staleness: None }
     }
 
+    /// A new replica may take its time, and until then nothing is answered for.
+    async fn until_replicas_acknowledge(&self) {
+        let (store, tries) = (loaded(self.place("test-new")).await, AtomicU32::new(0));
+        for _ in 0..SPREAD {
+            eventually("a replica that acknowledges", async || {
+                let token = used(&tries.fetch_add(1, Ordering::Relaxed).to_string(), 100);
+                store.use_up(token, at(2)).await == Ok(true)
+            })
+            .await;
+        }
+    }
+
     async fn keep_their_promises(&self) {
+        self.until_replicas_acknowledge().await;
         let stores = AtomicU32::new(0);
         keeps_its_promises(async || {
             let prefix = format!("test-{}", stores.fetch_add(1, Ordering::Relaxed));
@@ -44,6 +57,9 @@ impl Servers {
         share_what_they_keep(&*loaded(self.place(SHARED)).await, &*loaded(self.place(SHARED)).await).await;
     }
 }
+
+/// How many tokens it takes until each server of a Cluster has some, as good as always.
+const SPREAD: usize = 64;
 
 /// A server's view of the Redis, which does not listen. Its tokens live as long as that.
 async fn deaf(place: Place, now: i64, longest: i64) -> Arc<Replicated> {
