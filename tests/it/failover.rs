@@ -1,11 +1,13 @@
 //! A primary is lost under load: three servers on one Redis, of which a replica takes over. What was answered for has to
-//! be true afterwards, on each of them and for one that starts then: no token counts twice, no revocation is lost. The
-//! servers wait for one replica, so nothing is the excuse.
+//! be true afterwards, on each of them and for one that starts then: no token counts twice, no revocation is lost, and the
+//! ledger has every verdict, or says that it has not. The servers wait for one replica, so nothing is the excuse.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use countersign::grpc::proto::admin as wire;
+use countersign::grpc::proto::admin::migration_client::MigrationClient;
 use countersign::grpc::proto::{self, Reason, verify_response};
 use countersign_test_services::{RedisCluster, RedisSentinel};
 use futures::future::join_all;
@@ -32,6 +34,8 @@ struct Answered {
     tokens: Vec<(String, usize)>,
     /// Subjects whose revocation was acknowledged.
     revoked: Vec<String>,
+    /// Verdicts, each of which the ledger has to have.
+    verdicts: u64,
 }
 
 /// What must not happen, counted.
@@ -41,6 +45,8 @@ struct Violations {
     replays: usize,
     /// Acknowledged revocations that a server does not know.
     revocations_lost: usize,
+    /// Verdicts that are missing in the ledger of a server, which does not say so.
+    counts_lost: u64,
 }
 
 /// How far the load is.
@@ -96,8 +102,34 @@ async fn violations_over<H: Send + 'static>(
     let answered = workers.join_all().await;
     let late = setup().start().await;
     late.until_serving().await;
+    let seen = answered.iter().map(|answered| answered.verdicts).sum();
+    let servers: Vec<_> = servers.into_iter().chain([late]).collect();
+    let lost = join_all(servers.iter().map(|server| missing(server, seen))).await;
+    let late = servers.last().unwrap();
     let clients: Vec<_> = clients.into_iter().chain([late.client.clone()]).collect();
-    count(&clients, &answered).await
+    let counts_lost = lost.into_iter().max().unwrap();
+    Violations { counts_lost, ..count(&clients, &answered).await }
+}
+
+/// How many of so many verdicts the report of a server has neither counted nor told to be lost.
+async fn missing(server: &Running, seen: u64) -> u64 {
+    let request = wire::GetReportRequest { application: APP.to_owned(), window: None };
+    let mut client = MigrationClient::new(server.channel.clone());
+    let mut missing = seen;
+    for _ in 0..TRIES.0 {
+        if let Ok(answer) = client.get_report(from_billing(request.clone())).await {
+            let report = answer.into_inner().report.unwrap();
+            let counted: u64 = report.days.iter().map(|day| day.jwt_accepted + day.jwt_refused).sum();
+            let told: u64 = report.gaps.iter().map(|gap| gap.lost.unwrap_or(seen)).sum();
+            assert!(counted <= seen, "{counted} were counted of {seen}");
+            missing = seen.saturating_sub(counted + told);
+            if missing == 0 {
+                break;
+            }
+        }
+        tokio::time::sleep(TRIES.1).await;
+    }
+    missing
 }
 
 /// Uses a new token at every server at once, and revokes a new subject at one of them, until the load has ended.
@@ -110,7 +142,9 @@ async fn work(worker: usize, mut clients: Vec<Client>, progress: Arc<Progress>) 
         let id = format!("{worker}-{turn}");
         let token = token(json!({"userId": format!("uses-{id}")}));
         let tries = clients.iter().map(|client| judge(client.clone(), verify_jwt(&token)));
-        let accepted = join_all(tries).await.into_iter().filter(|verdict| *verdict == Some(None)).count();
+        let verdicts: Vec<_> = join_all(tries).await.into_iter().flatten().collect();
+        answered.verdicts += u64::try_from(verdicts.len()).unwrap();
+        let accepted = verdicts.into_iter().filter(Option::is_none).count();
         progress.used.fetch_add(accepted, Ordering::Relaxed);
         answered.tokens.push((token, accepted));
         let at = turn % SERVERS;
