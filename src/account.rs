@@ -186,13 +186,16 @@ impl Presented {
         self.genuine = reason == Reason::KeyRetired || reason == Reason::KeyNotYetValid;
     }
 
-    /// What came of it; none where it could not be judged.
-    const fn outcome(&self, ending: Ending) -> Option<ledger::Outcome> {
+    /// What came of it; none where it could not be judged. That a genuine hash came is evidence also then: whoever sent it
+    /// uses hashes still.
+    fn outcome(&self, ending: Ending) -> Option<ledger::Outcome> {
         match ending {
             Ending::Done => Some(ledger::Outcome::Accepted),
             Ending::Refused(_) if self.genuine => Some(ledger::Outcome::Refused),
             Ending::Refused(_) => Some(ledger::Outcome::Invalid),
-            Ending::Failed(_) => None,
+            Ending::Failed(_) => {
+                (self.genuine && self.credential == Credential::Hash).then_some(ledger::Outcome::Refused)
+            }
         }
     }
 
