@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::{Certificates, Daemon, free_port, until};
 
 /// How long a server of a Cluster, or one that is watched, is silent until it counts as down, in milliseconds.
-const DOWN_AFTER: &str = "1000";
+const DOWN_AFTER: &str = "3000";
 
 /// A replica is sent its data at once. A primary waits five seconds for more of them otherwise.
 const AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
