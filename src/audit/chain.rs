@@ -212,7 +212,8 @@ fn rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UtcDateTime, D:
 pub fn parse(line: &str) -> Option<Parsed<'_>> {
     let content: Content = serde_json::from_str(line).ok().filter(|content: &Content| is_writer(&content.writer))?;
     let (canonical, rest) = line.rsplit_once(HASH)?;
-    rest.strip_suffix(END)?;
+    // Nothing follows the digest: it would be bound by none.
+    Hash::parse(rest.strip_suffix(END)?)?;
     let signed = canonical.rsplit_once(SIGNATURE);
     let signed = signed.and_then(|(bytes, rest)| Some((bytes, rest.strip_suffix('"')?)));
     let head = Head { writer: content.writer.clone(), seq: content.seq, hash: content.hash };

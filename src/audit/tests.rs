@@ -84,6 +84,7 @@ enum Tampering {
     Swap { one: usize, other: usize },
     Duplicate { at: usize, to: usize },
     Insert { at: usize, text: String },
+    Append { at: usize, name: String },
 }
 
 fn tampering() -> impl Strategy<Value = Tampering> {
@@ -93,6 +94,7 @@ fn tampering() -> impl Strategy<Value = Tampering> {
         (0..1_000_usize, 0..1_000_usize).prop_map(|(one, other)| Tampering::Swap { one, other }),
         (0..1_000_usize, 0..1_000_usize).prop_map(|(at, to)| Tampering::Duplicate { at, to }),
         (0..1_000_usize, ".{0,40}").prop_map(|(at, text)| Tampering::Insert { at, text }),
+        (0..1_000_usize, "[a-z]{1,9}").prop_map(|(at, name)| Tampering::Append { at, name }),
     ]
 }
 
@@ -111,6 +113,11 @@ impl Tampering {
             Self::Swap { one, other } => tampered.swap(one % length, other % length),
             Self::Duplicate { at, to } => tampered.insert(to % (length + 1), lines[at % length].clone()),
             Self::Insert { at, text } => tampered.insert(at % (length + 1), text.clone()),
+            Self::Append { at, name } => {
+                let line = &mut tampered[at % length];
+                assert_eq!(line.pop(), Some('}'));
+                line.push_str(&format!(",\"{name}\":\"x\"}}"));
+            }
         }
         (tampered != lines).then_some(tampered)
     }
