@@ -7,6 +7,8 @@
 pub mod chain;
 pub mod checkpoint;
 mod desk;
+#[cfg(test)]
+mod desk_tests;
 mod file;
 pub mod heads;
 pub mod record;

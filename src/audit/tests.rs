@@ -3,8 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use proptest::prelude::*;
 use time::UtcDateTime;
@@ -12,23 +10,19 @@ use time::UtcDateTime;
 use super::chain::{Chain, Hash, Line, parse};
 use super::checkpoint::{PublicKey, Signer};
 use super::file::Logfile;
-use super::heads::Heads;
 use super::record::{Begins, Decided, Event, Opened, Record, Versions};
 use super::sinks::{Failed, Sink as _};
 use super::verify::{Known, KnownHead, Place, Report, Verification};
-use super::{Audit, Means, Plan, Rotation};
-use crate::clock::Fixed;
-use crate::observe::Metrics;
-use crate::store::{Memory, State};
+use super::Rotation;
 
 /// 2026-06-01T00:00:00Z
 const NOW: i64 = 1_780_272_000;
 
-fn now() -> UtcDateTime {
+pub(super) fn now() -> UtcDateTime {
     UtcDateTime::from_unix_timestamp(NOW).unwrap()
 }
 
-fn signer() -> Signer {
+pub(super) fn signer() -> Signer {
     Signer::from_seed(&[7; 32]).unwrap()
 }
 
@@ -36,7 +30,7 @@ fn record(event: Event) -> Record {
     Record { time: now(), event }
 }
 
-fn decided(index: usize) -> Decided {
+pub(super) fn decided(index: usize) -> Decided {
     Decided { request_id: format!("r{index}"), rpc: "Sign", caller: "billing".to_owned(), ..Decided::default() }
 }
 
@@ -59,7 +53,7 @@ fn log(records: usize, every: usize) -> (Chain, Vec<String>) {
     (chain, lines)
 }
 
-fn verified<L: AsRef<str>>(lines: &[L], known: Known) -> Report {
+pub(super) fn verified<L: AsRef<str>>(lines: &[L], known: Known) -> Report {
     let mut verification = Verification::new(known);
     for (index, line) in lines.iter().enumerate() {
         verification.line(&Place { file: "f".to_owned(), line: index as u64 + 1 }, line.as_ref());
@@ -67,7 +61,7 @@ fn verified<L: AsRef<str>>(lines: &[L], known: Known) -> Report {
     verification.finish()
 }
 
-fn findings<L: AsRef<str>>(lines: &[L]) -> Vec<String> {
+pub(super) fn findings<L: AsRef<str>>(lines: &[L]) -> Vec<String> {
     verified(lines, Known::default()).findings.into_iter().map(|finding| finding.what).collect()
 }
 
@@ -238,7 +232,7 @@ fn a_stream_may_lack_its_beginning_and_nothing_else() {
     assert_eq!(verified(&[&lines[3..5], &lines[6..]].concat(), stream()).wrong, 1);
 }
 
-fn rotation(bytes: u64) -> Rotation {
+pub(super) fn rotation(bytes: u64) -> Rotation {
     Rotation { bytes, daily: true }
 }
 
@@ -289,7 +283,7 @@ fn a_file_that_is_not_ours_is_left_alone() {
 }
 
 /// The lines of a folder's files, the one that is being written last.
-fn lines_in(folder: &Path) -> Vec<String> {
+pub(super) fn lines_in(folder: &Path) -> Vec<String> {
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort_by_key(|path| (path.ends_with("audit.log"), path.clone()));
     paths
@@ -351,84 +345,6 @@ fn what_a_failed_write_left_is_cut_off_before_the_next() {
     fs::write(&path, format!("{before}half a li")).unwrap();
     file.recover().unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
-}
-
-fn plan(path: &Path, required: bool) -> Plan {
-    let place = super::Place::File(path.to_owned(), rotation(u64::MAX));
-    let (checkpoint_records, checkpoint_every) = (5, Duration::from_secs(3_600));
-    Plan { required, verify: false, signer: None, checkpoint_records, checkpoint_every, sinks: vec![place] }
-}
-
-fn means(store: &Arc<Memory>) -> Means {
-    let (clock, metrics) = (Arc::new(Fixed::at(now())), Arc::new(Metrics::default()));
-    let heads = Heads::new(Arc::clone(store) as Arc<dyn State>);
-    Means { clock, heads, stream: None, signer: signer(), versions: Versions::default(), metrics }
-}
-
-#[tokio::test]
-async fn a_run_goes_on_where_the_last_one_stopped_and_the_store_knows_its_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.log");
-    let store = Arc::new(Memory::default());
-    for run in 0..3 {
-        let audit = Audit::open(&plan(&path, true), means(&store)).unwrap();
-        for index in 0..4 {
-            audit.record(decided(run * 4 + index), now()).await.unwrap();
-        }
-        audit.close().await;
-    }
-    let lines = lines_in(folder.path());
-    let report = verified(&lines, Known::default());
-    assert_eq!(report.findings, []);
-    let chain = report.chains.values().next().unwrap();
-    assert_eq!((report.chains.len(), chain.first, chain.unsigned()), (1, 1, None));
-    let kept = Heads::new(store).read().await.unwrap();
-    assert_eq!(kept.iter().map(|kept| &kept.head).collect::<Vec<_>>(), [&chain.last]);
-    let decided = lines.iter().filter(|line| line.contains("\"event\":\"decided\"")).count();
-    assert_eq!(decided, 12);
-}
-
-#[tokio::test]
-async fn an_end_that_is_cut_off_while_the_server_is_down_is_told_when_it_starts() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("audit.log");
-    let store = Arc::new(Memory::default());
-    let run = async || {
-        let audit = Audit::open(&plan(&path, true), means(&store)).unwrap();
-        audit.record(decided(0), now()).await.unwrap();
-        audit.close().await;
-    };
-    run().await;
-    let lines = lines_in(folder.path());
-    fs::write(&path, format!("{}\n", lines[..lines.len() - 2].join("\n"))).unwrap();
-    run().await;
-    let known = lines.len();
-    assert_eq!(
-        findings(&lines_in(folder.path())),
-        [format!("the log had been cut before this line: the server knew record {known} of it")]
-    );
-}
-
-#[tokio::test]
-async fn what_finds_no_room_is_counted_and_the_count_stands_in_the_log() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("logs/audit.log");
-    let store = Arc::new(Memory::default());
-    let audit = Audit::open(&plan(&path, false), means(&store)).unwrap();
-    fs::rename(folder.path().join("logs"), folder.path().join("away")).unwrap();
-    let more = 100;
-    for index in 0..super::QUEUE + super::desk::BATCH + more {
-        audit.record(decided(index), now()).await.unwrap();
-    }
-    fs::rename(folder.path().join("away"), folder.path().join("logs")).unwrap();
-    audit.close().await;
-    let lines = lines_in(&folder.path().join("logs"));
-    let report = verified(&lines, Known::default());
-    assert_eq!(report.findings, []);
-    let decided = lines.iter().filter(|line| line.contains("\"event\":\"decided\"")).count();
-    let lost: u64 = report.chains.values().map(|chain| chain.lost).sum();
-    assert!(lost > 0, "the queue has an end");
-    assert_eq!(decided + usize::try_from(lost).unwrap(), super::QUEUE + super::desk::BATCH + more);
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! The log as requests see it: it goes on after a stop, tells what somebody did to it meanwhile, and counts what it lost.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::heads::Heads;
+use super::record::Versions;
+use super::tests::{decided, findings, lines_in, now, rotation, signer, verified};
+use super::verify::Known;
+use super::{Audit, Means, Plan};
+use crate::clock::Fixed;
+use crate::observe::Metrics;
+use crate::store::{Memory, State};
+
+fn plan(path: &Path, required: bool) -> Plan {
+    let place = super::Place::File(path.to_owned(), rotation(u64::MAX));
+    let (checkpoint_records, checkpoint_every) = (5, Duration::from_secs(3_600));
+    Plan { required, verify: false, signer: None, checkpoint_records, checkpoint_every, sinks: vec![place] }
+}
+
+fn means(store: &Arc<Memory>) -> Means {
+    let (clock, metrics) = (Arc::new(Fixed::at(now())), Arc::new(Metrics::default()));
+    let heads = Heads::new(Arc::clone(store) as Arc<dyn State>);
+    Means { clock, heads, stream: None, signer: signer(), versions: Versions::default(), metrics }
+}
+
+#[tokio::test]
+async fn a_run_goes_on_where_the_last_one_stopped_and_the_store_knows_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let store = Arc::new(Memory::default());
+    for run in 0..3 {
+        let audit = Audit::open(&plan(&path, true), means(&store)).unwrap();
+        for index in 0..4 {
+            audit.record(decided(run * 4 + index), now()).await.unwrap();
+        }
+        audit.close().await;
+    }
+    let lines = lines_in(folder.path());
+    let report = verified(&lines, Known::default());
+    assert_eq!(report.findings, []);
+    let chain = report.chains.values().next().unwrap();
+    assert_eq!((report.chains.len(), chain.first, chain.unsigned()), (1, 1, None));
+    let kept = Heads::new(store).read().await.unwrap();
+    assert_eq!(kept.iter().map(|kept| &kept.head).collect::<Vec<_>>(), [&chain.last]);
+    let decided = lines.iter().filter(|line| line.contains("\"event\":\"decided\"")).count();
+    assert_eq!(decided, 12);
+}
+
+#[tokio::test]
+async fn an_end_that_is_cut_off_while_the_server_is_down_is_told_when_it_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let store = Arc::new(Memory::default());
+    let run = async || {
+        let audit = Audit::open(&plan(&path, true), means(&store)).unwrap();
+        audit.record(decided(0), now()).await.unwrap();
+        audit.close().await;
+    };
+    run().await;
+    let lines = lines_in(folder.path());
+    fs::write(&path, format!("{}\n", lines[..lines.len() - 2].join("\n"))).unwrap();
+    run().await;
+    let known = lines.len();
+    assert_eq!(
+        findings(&lines_in(folder.path())),
+        [format!("the log had been cut before this line: the server knew record {known} of it")]
+    );
+}
+
+#[tokio::test]
+async fn what_finds_no_room_is_counted_and_the_count_stands_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("logs/audit.log");
+    let store = Arc::new(Memory::default());
+    let audit = Audit::open(&plan(&path, false), means(&store)).unwrap();
+    fs::rename(folder.path().join("logs"), folder.path().join("away")).unwrap();
+    let more = 100;
+    for index in 0..super::QUEUE + super::desk::BATCH + more {
+        audit.record(decided(index), now()).await.unwrap();
+    }
+    fs::rename(folder.path().join("away"), folder.path().join("logs")).unwrap();
+    audit.close().await;
+    let lines = lines_in(&folder.path().join("logs"));
+    let report = verified(&lines, Known::default());
+    assert_eq!(report.findings, []);
+    let decided = lines.iter().filter(|line| line.contains("\"event\":\"decided\"")).count();
+    let lost: u64 = report.chains.values().map(|chain| chain.lost).sum();
+    assert!(lost > 0, "the queue has an end");
+    assert_eq!(decided + usize::try_from(lost).unwrap(), super::QUEUE + super::desk::BATCH + more);
+}
