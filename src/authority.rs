@@ -220,7 +220,10 @@ impl Authority {
             let proof = self.judge(&mut hearing, credential).await?;
             self.refuse_used(&hearing, &proof).await
         };
-        let verdict = match judged.await {
+        let judged = judged.await;
+        // Whom it proves, and not as a credential that came: nothing is counted of what is diagnosed.
+        account.subjects.extend(hearing.presented.into_iter().flat_map(|presented| presented.subjects));
+        let verdict = match judged {
             Ok(()) => None,
             Err(Refusal::Verdict(refused)) => Some(refused),
             // Verify would say so with an error; here the finding says which field it is.

@@ -96,6 +96,9 @@ async fn each_request_leaves_a_line_and_verify_by_setting_alone() {
     server.exchange(exchange(verify_hash("1", &hash))).await.unwrap();
     server.exchange(exchange(verify_hash("2", &hash))).await.unwrap();
     server.client.diagnose(from_billing(diagnose(&hash))).await.unwrap();
+    let (application, jwt) = (APP.to_owned(), Some(token));
+    let alone = proto::DiagnoseRequest { application, jwt, ..Default::default() };
+    server.client.diagnose(from_billing(alone)).await.unwrap();
     revoke(&mut server, user_id("1")).await.unwrap();
     revoke(&mut server, Target::KeyId("iv".to_owned())).await.unwrap();
     revoke(&mut server, Target::TokenId("some-id".to_owned())).await.unwrap();
@@ -119,6 +122,7 @@ async fn each_request_leaves_a_line_and_verify_by_setting_alone() {
             "Exchange accepted  jwt-2026",
             "Exchange refused HASH_MISMATCH ",
             "Diagnose accepted  ",
+            "Diagnose accepted  ",
             "Revoke accepted  ",
             "Revoke accepted  iv",
             "Revoke accepted  ",
@@ -139,10 +143,10 @@ async fn each_request_leaves_a_line_and_verify_by_setting_alone() {
     assert_eq!(first["versions"]["configuration"].as_str().unwrap().len(), 32);
     assert_eq!((&last["application"], &last["subject"]), (&json!(""), &json!({})), "it is not this caller's");
     let pseudonym = |line: &Value| line["subject"]["user_id"].as_str().unwrap().to_owned();
-    let signed_for_one: BTreeSet<_> = [0, 2, 3, 6, 9].map(|index| pseudonym(&records[index])).into();
+    let signed_for_one: BTreeSet<_> = [0, 2, 3, 5, 6, 7, 10].map(|index| pseudonym(&records[index])).into();
     assert_eq!(signed_for_one.len(), 1, "the same user has the same pseudonym");
     assert_ne!(pseudonym(&records[0]), pseudonym(&records[1]));
-    assert_eq!(records[8]["subject"]["token_id"].as_str().unwrap().len(), 22);
+    assert_eq!(records[9]["subject"]["token_id"].as_str().unwrap().len(), 22);
     is_intact(&folder);
 }
 
