@@ -229,13 +229,13 @@ impl Desk {
         }
     }
 
-    /// Finds out whether the store knows more of the chain than the sink has.
+    /// Finds out whether the store knows a line of the chain that the sink lacks.
     fn compare_with_store(&mut self) {
         let ours = self.chain.head();
         let heads = self.office.runtime.block_on(self.office.heads.read()).unwrap_or_default();
         let known = heads.into_iter().map(|kept| kept.head).find(|head| head.writer == ours.writer);
-        self.state.known =
-            known.filter(|known| known.seq > ours.seq || (known.seq == ours.seq && known.hash != ours.hash));
+        // Not only a longer one: behind a cut anybody can have gone on, and the next checkpoint would sign it.
+        self.state.known = known.filter(|known| !self.sink.has(known).unwrap_or(false));
         if let Some(known) = &self.state.known {
             events::AuditCut { sink: &self.counts.sink, found: ours.seq, known: known.seq }.emit();
         }

@@ -5,17 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::chain::{Chain, parse};
 use super::heads::Heads;
-use super::record::Versions;
+use super::record::{Event, Record, Versions};
 use super::tests::{decided, findings, lines_in, now, rotation, signer, verified};
 use super::verify::Known;
-use super::{Audit, Means, Plan};
+use super::{Audit, Means, Place, Plan};
 use crate::clock::Fixed;
 use crate::observe::Metrics;
 use crate::store::{Memory, State};
 
 fn plan(path: &Path, required: bool) -> Plan {
-    let place = super::Place::File(path.to_owned(), rotation(u64::MAX));
+    let place = Place::File(path.to_owned(), rotation(u64::MAX));
     let (checkpoint_records, checkpoint_every) = (5, Duration::from_secs(3_600));
     Plan { required, verify: false, signer: None, checkpoint_records, checkpoint_every, sinks: vec![place] }
 }
@@ -68,6 +69,57 @@ async fn an_end_that_is_cut_off_while_the_server_is_down_is_told_when_it_starts(
         findings(&lines_in(folder.path())),
         [format!("the log had been cut before this line: the server knew record {known} of it")]
     );
+}
+
+#[tokio::test]
+async fn who_cuts_a_signed_end_and_goes_on_behind_it_is_told_when_the_server_starts() {
+    for rotates in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let store = Arc::new(Memory::default());
+        let run = async || {
+            let audit = Audit::open(&plan(&path, true), means(&store)).unwrap();
+            audit.record(decided(0), now()).await.unwrap();
+            audit.close().await;
+        };
+        run().await;
+        let lines = lines_in(folder.path());
+        let known = lines.len();
+        let mut chain = Chain::after(parse(&lines[known - 3]).unwrap().head);
+        let mut forged = lines[..known - 2].to_vec();
+        let more = |index| Record { time: now(), event: Event::Decided(decided(index)) };
+        forged.extend((0..9).map(|index| chain.add(&more(index)).text));
+        fs::write(&path, format!("{}\n", forged.join("\n"))).unwrap();
+        if rotates {
+            fs::rename(&path, folder.path().join(format!("audit.log.20260601-{:012}", chain.head().seq))).unwrap();
+        }
+        run().await;
+        run().await;
+        let found = findings(&lines_in(folder.path()));
+        let told = format!("the log had been cut before this line: the server knew record {known} of it");
+        assert_eq!(found, [told], "rotates: {rotates}");
+    }
+}
+
+#[tokio::test]
+async fn a_signed_end_is_found_in_the_file_that_was_rotated_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let store = Arc::new(Memory::default());
+    let small = || {
+        let place = Place::File(path.clone(), rotation(1));
+        Plan { sinks: vec![place], ..plan(&path, true) }
+    };
+    for run in 0..3 {
+        let audit = Audit::open(&small(), means(&store)).unwrap();
+        for index in 0..3 {
+            audit.record(decided(run * 3 + index), now()).await.unwrap();
+        }
+        audit.close().await;
+    }
+    let lines = lines_in(folder.path());
+    assert_eq!(findings(&lines), Vec::<String>::new());
+    assert!(!lines.iter().any(|line| line.contains("\"known\"")), "{lines:?}");
 }
 
 #[tokio::test]

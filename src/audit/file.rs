@@ -3,8 +3,9 @@
 //! What a failed write left behind is cut off before the next one. After a crash that is what stands behind the last
 //! line end: it was never answered for. A line that has its end is never touched.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use time::{Date, UtcDateTime};
@@ -14,6 +15,8 @@ use super::sinks::{Failed, Recovered, Sink, text};
 
 /// Bytes of a line at most. Names are bounded by the configuration, and a line is about 600 bytes long.
 const LINE_BYTES: u64 = 64 * 1024;
+/// Bytes at the end of a file in which a line is looked for first: more than is between two checkpoints.
+const NEAR_BYTES: u64 = 4 * 1024 * 1024;
 
 /// When a file is full.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +131,15 @@ impl Sink for Logfile {
         Ok(())
     }
 
+    /// In this file, or in the one that was rotated with it.
+    fn has(&self, line: &Head) -> Result<bool, Failed> {
+        if has_line(&self.file, line)? {
+            return Ok(true);
+        }
+        let with_it = rotated(&self.path)?.range(line.seq..).next().map(|(_, path)| File::open(path)).transpose()?;
+        Ok(with_it.is_some_and(|file| has_line(&file, line).unwrap_or(false)))
+    }
+
     fn recover(&mut self) -> Result<Recovered, Failed> {
         self.file.set_len(self.length)?;
         Ok(Recovered::Same)
@@ -158,8 +170,7 @@ fn opened(path: &Path) -> Result<File, Failed> {
 
 /// So that the new name survives the machine, too.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
 }
 
 /// How many bytes the whole lines have, and the last of them with what is behind.
@@ -188,20 +199,42 @@ fn first_day(file: &mut File) -> io::Result<Option<Date>> {
     Ok(head.split(|byte| *byte == b'\n').next().and_then(read).map(|line| line.content.time.date()))
 }
 
-/// The last line of the file that was rotated last.
-fn rotated_last(path: &Path) -> Result<Option<Head>, Failed> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+/// Whether a file has the line, which nearly always is close to the end.
+fn has_line(file: &File, line: &Head) -> io::Result<bool> {
+    let begin = format!("{BEGIN}{}\",\"seq\":{},", line.writer, line.seq);
+    for from in [file.metadata()?.len().saturating_sub(NEAR_BYTES), 0] {
+        let mut file = BufReader::new(file);
+        file.seek(SeekFrom::Start(from))?;
+        for found in file.split(b'\n') {
+            let found = found?;
+            if found.starts_with(begin.as_bytes()) && read(&found).is_some_and(|found| found.head == *line) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The files that were rotated, by the number of the last line of each.
+fn rotated(path: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
     let prefix = format!("{}.", path.file_name().unwrap_or_default().to_string_lossy());
-    let mut last: Option<(u64, PathBuf)> = None;
-    for entry in fs::read_dir(folder)? {
+    let mut rotated = BTreeMap::new();
+    for entry in fs::read_dir(folder_of(path))? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let seq = name.strip_prefix(&prefix).and_then(|suffix| suffix.split_once('-')?.1.parse().ok());
-        if let Some(seq) = seq.filter(|seq| last.as_ref().is_none_or(|(most, _)| seq > most)) {
-            last = Some((seq, entry.path()));
-        }
+        rotated.extend(seq.map(|seq| (seq, entry.path())));
     }
-    let Some((_, path)) = last else { return Ok(None) };
+    Ok(rotated)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The last line of the file that was rotated last.
+fn rotated_last(path: &Path) -> Result<Option<Head>, Failed> {
+    let Some((_, path)) = rotated(path)?.pop_last() else { return Ok(None) };
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let (_, tail) = whole(&mut file, length)?;

@@ -21,6 +21,11 @@ pub(super) trait Sink: Send {
     /// it has: [`recover`](Self::recover) is next.
     fn take(&mut self, lines: &[Line], durable: bool) -> Result<(), Failed>;
 
+    /// Whether the line is there. True where a chain is never taken up again, and so nothing can be missing.
+    fn has(&self, _line: &Head) -> Result<bool, Failed> {
+        Ok(true)
+    }
+
     /// After a failure: gives up what was not taken whole.
     fn recover(&mut self) -> Result<Recovered, Failed>;
 }

@@ -1,7 +1,7 @@
 //! Whether a log is whole: each line its own, none missing, none twice, none out of order. Pure: lines come in, a report
 //! comes out. It says as plainly what it could not rule out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use time::{Duration, UtcDateTime};
 
@@ -36,6 +36,13 @@ pub struct KnownHead {
     pub hash: Hash,
 }
 
+impl KnownHead {
+    /// Whether it can be a head of this chain.
+    fn is_of(&self, writer: &str) -> bool {
+        self.writer.as_ref().is_none_or(|its| its == writer)
+    }
+}
+
 /// Where a line stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -65,6 +72,8 @@ pub struct Report {
     pub chains: BTreeMap<String, Seen>,
     /// Where a last line has no end.
     pub torn: Option<Place>,
+    /// Chains of which a head is known, and no line is there.
+    pub elsewhere: usize,
 }
 
 /// A chain as far as it was seen.
@@ -76,12 +85,12 @@ pub struct Seen {
     pub last: Head,
     /// When its first and its last line were written.
     pub times: (UtcDateTime, UtcDateTime),
-    /// The last line that is signed, or a signature itself; none where nothing is.
-    pub signed: Option<u64>,
-    /// When the first line after it was written.
+    /// The lines with a signature that holds.
+    pub signatures: BTreeMap<u64, Hash>,
+    /// When the first line after the last of them was written.
     unsigned_since: Option<UtcDateTime>,
-    /// Signatures that hold.
-    pub signatures: u64,
+    /// Whether a head of it is known.
+    pub has_head: bool,
     /// Whose they are.
     pub key: Option<PublicKey>,
     /// Records that the server says it could not write.
@@ -163,6 +172,13 @@ impl Verification {
 
     /// Heads that were not passed are behind the end.
     fn check_heads(&mut self) {
+        let named: BTreeSet<&String> = self.known.heads.iter().filter_map(|head| head.writer.as_ref()).collect();
+        let elsewhere = named.iter().filter(|writer| !self.report.chains.contains_key(**writer)).count();
+        self.report.elsewhere = elsewhere;
+        if elsewhere > 0 && elsewhere == named.len() {
+            let what = "no chain that the heads name is here: the whole log was replaced or emptied, or is not theirs";
+            self.report.add(Finding { place: None, what: what.to_owned() });
+        }
         let unseen: Vec<KnownHead> =
             self.known.heads.iter().zip(&self.passed).filter(|(_, passed)| !**passed).map(|(h, _)| h.clone()).collect();
         for head in unseen {
@@ -211,8 +227,9 @@ impl Verification {
         }
         let times = (line.content.time, line.content.time);
         let last = line.head.clone();
-        let (signed, unsigned_since, key) = (None, None, None);
-        Seen { first: seq, last, times, signed, unsigned_since, signatures: 0, key, lost: 0, torn_bytes: 0 }
+        let has_head = self.known.heads.iter().any(|head| head.is_of(&last.writer));
+        let (signatures, unsigned_since, key) = (BTreeMap::new(), None, None);
+        Seen { first: seq, last, times, signatures, unsigned_since, has_head, key, lost: 0, torn_bytes: 0 }
     }
 
     fn follow(&mut self, place: &Place, line: &Parsed<'_>, seen: &Seen) {
@@ -236,7 +253,9 @@ impl Verification {
             // The chain that it follows is in files that were not given.
             None => return,
             Some(seen) if seen.last.seq == known.seq => seen.last.hash == known.hash,
-            Some(seen) => seen.last.seq > known.seq,
+            // More of a chain that ended may have come in than the server was told of; of its own it looked for the line.
+            Some(seen) if known.writer != line.head.writer => seen.last.seq > known.seq,
+            Some(seen) => known.seq < seen.first || seen.signatures.get(&known.seq) == Some(&known.hash),
         };
         if !there {
             let what = format!("the log had been cut before this line: the server knew record {} of it", known.seq);
@@ -270,8 +289,8 @@ impl Verification {
             line.signed.and_then(|(bytes, signature)| keys.iter().find(|key| key.signed(bytes.as_bytes(), signature)));
         match signer {
             Some(key) => {
-                (seen.key, seen.signed, seen.unsigned_since) = (Some(*key), Some(seq), None);
-                seen.signatures = seen.signatures.saturating_add(1);
+                (seen.key, seen.unsigned_since) = (Some(*key), None);
+                seen.signatures.insert(seq, line.head.hash);
             }
             None => self.wrong(place, &format!("the checkpoint in record {seq} is not signed by the key")),
         }
@@ -281,8 +300,7 @@ impl Verification {
     fn pass(&mut self, place: &Place, head: &Head) {
         let mut other = false;
         for (known, passed) in self.known.heads.iter().zip(&mut self.passed) {
-            let same = known.writer.as_ref().is_none_or(|writer| *writer == head.writer);
-            if same && known.seq == head.seq {
+            if known.is_of(&head.writer) && known.seq == head.seq {
                 *passed = true;
                 other |= known.hash != head.hash;
             }
@@ -306,7 +324,7 @@ impl Seen {
     /// The lines at the end that no signature covers.
     #[must_use]
     pub fn unsigned(&self) -> Option<(u64, u64)> {
-        let from = self.signed.map_or(self.first, |signed| signed.saturating_add(1));
+        let from = self.signatures.last_key_value().map_or(self.first, |(signed, _)| signed.saturating_add(1));
         (from <= self.last.seq).then_some((from, self.last.seq))
     }
 }

@@ -155,9 +155,10 @@ fn summary(writer: &str, chain: &Seen, keys: bool) -> String {
     let Seen { first, last, times, signatures, lost, torn_bytes, .. } = chain;
     let mut text = format!("chain {writer}: lines {first} to {}, {} to {}\n", last.seq, times.0, times.1);
     text.push_str(&format!("  head: {}:{}\n", last.seq, last.hash));
-    if let Some(key) = &chain.key {
+    // Before the first signature, the key is only what somebody wrote into the log.
+    if let Some(key) = chain.key.filter(|_| !signatures.is_empty()) {
         let whose = if keys { "the key that was given" } else { "a key that the log names itself" };
-        text.push_str(&format!("  {} by {key}, {whose}\n", many(*signatures, "signature")));
+        text.push_str(&format!("  {} by {key}, {whose}\n", many(signatures.len() as u64, "signature")));
     }
     if *lost > 0 {
         text.push_str(&format!("  the server says that it could not write {}\n", many(*lost, "record")));
@@ -177,11 +178,18 @@ fn not_ruled_out(report: &Report, keys: bool, heads: bool) -> Vec<String> {
     if !heads {
         open.push("that lines were cut off at the end: hold the head against the store's, with --head".to_owned());
     }
-    if !keys && report.chains.values().any(|chain| chain.signatures > 0) {
+    if report.elsewhere > 0 {
+        let chains = many(report.elsewhere as u64, "chain");
+        open.push(format!("what became of {chains} more that the heads name: no line of them is in a file here"));
+    }
+    if !keys && report.chains.values().any(|chain| !chain.signatures.is_empty()) {
         let what = "that all was written anew and signed with another key: give the server's key with --public-key";
         open.push(what.to_owned());
     }
     for (writer, chain) in &report.chains {
+        if heads && !chain.has_head {
+            open.push(format!("that lines of chain {writer} were cut off at the end: no head that was given is of it"));
+        }
         if let Some((from, to)) = chain.unsigned() {
             let lines = if from == to { format!("line {from}") } else { format!("lines {from} to {to}") };
             open.push(format!("that {lines} of chain {writer}, not signed yet, were written by somebody else"));

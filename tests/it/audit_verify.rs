@@ -166,6 +166,35 @@ fn what_is_known_besides_is_held_against_the_log() {
 }
 
 #[test]
+fn heads_of_a_log_that_is_gone_are_missed() {
+    let log = Log::written();
+    let lines = log.lines();
+    let last: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    let head = |writer: &str| {
+        let head = serde_json::json!({ "writer": writer, "seq": last["seq"], "hash": last["hash"], "at": 0 });
+        let path = log.path(&format!("{writer}.json"));
+        fs::write(&path, serde_json::json!([head]).to_string()).unwrap();
+        path
+    };
+    let (own, other) = (head(last["writer"].as_str().unwrap()), head("other"));
+    let all = log.verify(&["--head", &own, "--public-key", &log.path("public.pem")]);
+    assert_eq!(all.status, 0, "{all:?}");
+    assert!(!all.output.contains("not ruled out"), "{all:?}");
+    let told = "no chain that the heads name is here";
+    let empty = log.path("empty");
+    fs::write(&empty, "").unwrap();
+    let ended = alone(&["audit", "verify", &empty, "--head", &own]);
+    assert_eq!(ended.status, 1, "{ended:?}");
+    assert!(ended.output.contains(told), "{ended:?}");
+    let ended = log.verify(&["--head", &other]);
+    assert_eq!(ended.status, 1, "{ended:?}");
+    assert!(ended.output.contains(told) && ended.output.contains("no head that was given is of it"), "{ended:?}");
+    let ended = log.verify(&["--head", &other, "--head", &own]);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(ended.output.contains("what became of 1 chain more that the heads name"), "{ended:?}");
+}
+
+#[test]
 fn a_torn_line_at_the_end_is_no_finding_and_one_in_between_is() {
     let log = Log::written();
     let (lines, path) = (log.lines(), log.path("other"));
