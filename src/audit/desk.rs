@@ -150,7 +150,10 @@ impl Desk {
     fn write(&mut self, batch: &[Job], seal: Seal) -> Result<(), Failed> {
         if self.state.failing && self.sink.recover()? == Recovered::Unknown {
             let ended = std::mem::replace(&mut self.chain, Chain::new(new_writer()));
-            self.state.known = Some(ended.head().clone()).filter(|head| head.seq > 0);
+            // One that never had a line is followed by nothing: the last that had one is.
+            if ended.head().seq > 0 {
+                self.state.known = Some(ended.head().clone());
+            }
         }
         let now = self.office.clock.now();
         let starts_a_file = self.sink.ready(now, self.chain.head())?;

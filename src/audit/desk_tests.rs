@@ -2,18 +2,22 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::chain::{Chain, parse};
+use async_trait::async_trait;
+
+use super::chain::{Chain, Line, parse};
 use super::heads::Heads;
 use super::record::{Event, Record, Versions};
+use super::sinks::Stream;
 use super::tests::{decided, findings, lines_in, now, rotation, signer, verified};
 use super::verify::Known;
-use super::{Audit, Means, Place, Plan};
+use super::{Audit, Means, Place, Plan, Unwritten};
 use crate::clock::Fixed;
 use crate::observe::Metrics;
-use crate::store::{Memory, State};
+use crate::store::{Away, Memory, State};
 
 fn plan(path: &Path, required: bool) -> Plan {
     let place = Place::File(path.to_owned(), rotation(u64::MAX));
@@ -120,6 +124,46 @@ async fn a_signed_end_is_found_in_the_file_that_was_rotated_with_it() {
     let lines = lines_in(folder.path());
     assert_eq!(findings(&lines), Vec::<String>::new());
     assert!(!lines.iter().any(|line| line.contains("\"known\"")), "{lines:?}");
+}
+
+/// A stream that is away so many times, after the first lines.
+#[derive(Default)]
+struct Flapping {
+    away: AtomicUsize,
+    lines: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Stream for Flapping {
+    async fn add(&self, lines: &[Line], _writer: &str, _keep: usize) -> Result<(), Away> {
+        let away = self.away.load(Ordering::Relaxed);
+        if away > 0 {
+            self.away.store(away - 1, Ordering::Relaxed);
+            return Err(Away);
+        }
+        self.lines.lock().unwrap().extend(lines.iter().map(|line| line.text.clone()));
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_that_begins_after_several_failures_names_the_one_that_ended() {
+    let (store, stream) = (Arc::new(Memory::default()), Arc::new(Flapping::default()));
+    let in_redis = Plan { sinks: vec![Place::Redis(1_000)], ..plan(Path::new(""), true) };
+    let shared = Arc::clone(&stream) as Arc<dyn Stream>;
+    let audit = Audit::open(&in_redis, Means { stream: Some(shared), ..means(&store) }).unwrap();
+    audit.record(decided(0), now()).await.unwrap();
+    let ended = parse(stream.lines.lock().unwrap().last().unwrap()).unwrap().head;
+    stream.away.store(3, Ordering::Relaxed);
+    for index in 1..4 {
+        assert_eq!(audit.record(decided(index), now()).await, Err(Unwritten));
+    }
+    audit.record(decided(4), now()).await.unwrap();
+    let lines = stream.lines.lock().unwrap().clone();
+    let begins = lines.iter().rfind(|line| line.contains("\"begins\":\"chain\"")).unwrap();
+    let begins = parse(begins).unwrap();
+    assert_ne!(begins.head.writer, ended.writer);
+    assert_eq!(begins.content.known, Some(ended));
 }
 
 #[tokio::test]
