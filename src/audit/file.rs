@@ -63,6 +63,7 @@ impl Logfile {
             None => rotated_last(&path)?,
         };
         file.set_len(whole)?;
+        sync_folder(&path)?;
         let day = first_day(&mut file)?;
         Ok((Self { path, rotation, file, length: whole, day }, Found { last, torn: length - whole }))
     }
