@@ -57,10 +57,10 @@ pub enum Unusable {
     #[error("a newer version of countersign wrote it: use that one, or another store")]
     Newer,
     /// It cannot be made, read or written.
-    #[error("it cannot be opened: {0}")]
+    #[error("it cannot be opened")]
     Io(#[from] io::Error),
     /// What is in it is not ours, or broken.
-    #[error("it is not a store, or is damaged: {0}")]
+    #[error("it is not a store, or is damaged")]
     Broken(#[source] redb::Error),
 }
 

@@ -81,6 +81,8 @@ fn a_file_that_cannot_be_the_store_is_told_from_one_that_can() {
     assert!(matches!(why(&path), Unusable::Broken(_)));
     assert_eq!(std::fs::read(&path).unwrap(), b"something else");
     assert!(matches!(why(folder.path()), Unusable::Io(_)));
+    let told = format!("{:#}", anyhow::Error::from(why(folder.path())));
+    assert_eq!(told.matches("os error").count(), 1, "{told}");
 }
 
 /// A file as version 1 wrote it, with one of everything.
