@@ -96,8 +96,12 @@ pub(super) async fn replicated(redis: &Redis, wait_replicas: u32, now: i64) -> A
     with_tokens_of(redis, wait_replicas, now, 0).await
 }
 
+pub(super) fn shared(redis: &Redis) -> SharedRedis {
+    SharedRedis::new(one(redis, 0))
+}
+
 pub(super) async fn with_room(redis: &Redis, room: usize) -> Replicated {
-    Replicated::with_room(SharedRedis::new(one(redis, 0)), at(0), Box::new(|_, at| at), room).await.unwrap()
+    Replicated::with_room(shared(redis), at(0), Box::new(|_, at| at), room).await.unwrap()
 }
 
 pub(super) async fn try_open(redis: &Redis) -> Result<Replicated, Unusable> {

@@ -2,8 +2,10 @@
 
 use countersign_test_services::{Redis, until};
 
-use super::redis::{replicated, try_open, with_room, with_tokens_of, without_news};
+use super::redis::{replicated, shared, try_open, with_room, with_tokens_of, without_news};
 use super::*;
+use crate::audit::chain::Line;
+use crate::audit::sinks::Stream as _;
 
 /// The milliseconds that the one key of this form still lives.
 fn life(redis: &Redis, form: &str) -> i64 {
@@ -35,6 +37,8 @@ async fn a_redis_that_is_newer_than_a_token_does_not_say_that_it_is_the_first() 
     for _ in 0..100 {
         assert_eq!(store.use_up(used("token", 100), at(5)).await, Err(Away));
     }
+    let same_second = Use { issued_at: Some(at(5)), ..used("token", 100) };
+    assert_eq!(store.use_up(same_second, at(5)).await, Err(Away), "it may have been used before, in that second");
     let later = Use { issued_at: Some(at(6)), ..used("token", 100) };
     assert_eq!(store.use_up(later, at(7)).await, Ok(true));
     let undated = Use { issued_at: None, ..used("undated", 100) };
@@ -198,4 +202,16 @@ async fn a_redis_that_a_newer_version_wrote_is_refused_at_the_start_and_not_list
     assert!(matches!(try_open(&redis).await, Err(Unusable::Newer)));
     redis.run(&["SET", "{test:revoked}:schema", "1"]);
     until("news", || end(&*store, "a", 1).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_are_sent_twice_are_in_the_stream_once() {
+    let redis = Redis::start();
+    let stream = shared(&redis);
+    let line = |seq: u64| Line { seq, text: seq.to_string() };
+    for lines in [vec![line(1), line(2)], vec![line(1), line(2)], vec![line(3)]] {
+        stream.add(&lines, "writer", 1_000).await.unwrap();
+    }
+    stream.add(&[line(1)], "another", 1_000).await.unwrap();
+    assert_eq!(redis.run(&["XLEN", "{test:audit}:records"]), "4");
 }
