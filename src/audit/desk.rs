@@ -92,6 +92,8 @@ pub(super) struct State {
     opened: bool,
     /// Whether the last write failed.
     failing: bool,
+    /// Whether the store was asked what it knows of the chain.
+    compared: bool,
     /// What was known of a chain, and is more than there is.
     known: Option<Head>,
     /// Lines that no checkpoint covers, and since when there are any.
@@ -156,6 +158,9 @@ impl Desk {
             }
         }
         let now = self.office.clock.now();
+        if self.signs(batch.len() as u64, seal, now) {
+            self.compare_with_store();
+        }
         let starts_a_file = self.sink.ready(now, self.chain.head())?;
         let mut chain = self.chain.clone();
         let mut lines = Vec::with_capacity(batch.len().saturating_add(3));
@@ -198,7 +203,7 @@ impl Desk {
             versions: self.office.versions.clone(),
             public_key: self.office.signer.public_key().to_string(),
             known: self.state.known.clone(),
-            torn_bytes: if self.state.opened { 0 } else { self.torn },
+            torn_bytes: self.torn,
         };
         lines.push(chain.add(&Record { time: now, event: Event::Opened(opened) }));
     }
@@ -221,7 +226,7 @@ impl Desk {
             let public_key = &self.office.signer.public_key().to_string();
             events::AuditOpened { sink, writer: &head.writer, seq: head.seq, public_key }.emit();
         }
-        self.state.known = None;
+        (self.state.known, self.torn) = (None, 0);
         if signed {
             (self.state.unsigned, self.state.unsigned_since) = (0, None);
             events::AuditCheckpoint { sink, writer: &head.writer, seq: head.seq, hash: &head.hash.to_string() }.emit();
@@ -232,15 +237,21 @@ impl Desk {
         }
     }
 
-    /// Finds out whether the store knows a line of the chain that the sink lacks.
+    /// Finds out, once, whether the store knows a line of the chain that the sink lacks. A store that is away is asked again
+    /// before anything is signed: the next head that it keeps takes the place of what it knows.
     fn compare_with_store(&mut self) {
+        if self.state.compared {
+            return;
+        }
+        let Ok(heads) = self.office.runtime.block_on(self.office.heads.read()) else { return };
+        self.state.compared = true;
         let ours = self.chain.head();
-        let heads = self.office.runtime.block_on(self.office.heads.read()).unwrap_or_default();
         let known = heads.into_iter().map(|kept| kept.head).find(|head| head.writer == ours.writer);
         // Not only a longer one: behind a cut anybody can have gone on, and the next checkpoint would sign it.
         self.state.known = known.filter(|known| !self.sink.has(known).unwrap_or(false));
         if let Some(known) = &self.state.known {
             events::AuditCut { sink: &self.counts.sink, found: ours.seq, known: known.seq }.emit();
+            self.state.opened = false;
         }
     }
 }

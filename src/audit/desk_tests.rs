@@ -1,8 +1,9 @@
 //! The log as requests see it: it goes on after a stop, tells what somebody did to it meanwhile, and counts what it lost.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::verify::Known;
 use super::{Audit, Means, Place, Plan, Unwritten};
 use crate::clock::Fixed;
 use crate::observe::Metrics;
-use crate::store::{Away, Memory, State};
+use crate::store::{Away, Document, Documents, Memory};
 
 fn plan(path: &Path, required: bool) -> Plan {
     let place = Place::File(path.to_owned(), rotation(u64::MAX));
@@ -25,9 +26,9 @@ fn plan(path: &Path, required: bool) -> Plan {
     Plan { required, verify: false, signer: None, checkpoint_records, checkpoint_every, sinks: vec![place] }
 }
 
-fn means(store: &Arc<Memory>) -> Means {
+fn means<D: Documents + 'static>(store: &Arc<D>) -> Means {
     let (clock, metrics) = (Arc::new(Fixed::at(now())), Arc::new(Metrics::default()));
-    let heads = Heads::new(Arc::clone(store) as Arc<dyn State>);
+    let heads = Heads::new(Arc::<D>::clone(store));
     Means { clock, heads, stream: None, signer: signer(), versions: Versions::default(), metrics }
 }
 
@@ -103,6 +104,58 @@ async fn who_cuts_a_signed_end_and_goes_on_behind_it_is_told_when_the_server_sta
         let told = format!("the log had been cut before this line: the server knew record {known} of it");
         assert_eq!(found, [told], "rotates: {rotates}");
     }
+}
+
+/// A store that can be away.
+#[derive(Default)]
+struct Reached {
+    store: Memory,
+    away: AtomicBool,
+}
+
+impl Reached {
+    fn there(&self) -> Result<&Memory, Away> {
+        if self.away.load(Ordering::Relaxed) { Err(Away) } else { Ok(&self.store) }
+    }
+}
+
+#[async_trait]
+impl Documents for Reached {
+    async fn documents(&self, kind: &str) -> Result<BTreeMap<String, Document>, Away> {
+        self.there()?.documents(kind).await
+    }
+
+    async fn document(&self, kind: &str, name: &str) -> Result<Option<Document>, Away> {
+        self.there()?.document(kind, name).await
+    }
+
+    async fn keep(&self, kind: &str, name: &str, known: u64, bytes: Vec<u8>) -> Result<bool, Away> {
+        self.there()?.keep(kind, name, known, bytes).await
+    }
+
+    async fn number(&self, kind: &str) -> Result<u64, Away> {
+        self.there()?.number(kind).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_at_the_start_tells_what_was_cut_when_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let store = Arc::new(Reached::default());
+    let run = async |away| {
+        store.away.store(away, Ordering::Relaxed);
+        let audit = Audit::open(&plan(&path, true), means(&store)).unwrap();
+        audit.record(decided(0), now()).await.unwrap();
+        store.away.store(false, Ordering::Relaxed);
+        audit.close().await;
+    };
+    run(false).await;
+    let lines = lines_in(folder.path());
+    fs::write(&path, format!("{}\n", lines[..lines.len() - 2].join("\n"))).unwrap();
+    run(true).await;
+    let told = format!("the log had been cut before this line: the server knew record {} of it", lines.len());
+    assert_eq!(findings(&lines_in(folder.path())), [told]);
 }
 
 #[tokio::test]

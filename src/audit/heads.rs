@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
 use super::chain::Head;
-use crate::store::{Away, State};
+use crate::store::{Away, Documents};
 
 /// Where they are in the store: kind and name of the document.
 const DOCUMENT: (&str, &str) = ("audit", "heads");
@@ -28,7 +28,7 @@ pub struct Kept {
 }
 
 /// Remembers the ends of chains outside the logs.
-pub struct Heads(Arc<dyn State>);
+pub struct Heads(Arc<dyn Documents>);
 
 impl fmt::Debug for Heads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +39,7 @@ impl fmt::Debug for Heads {
 impl Heads {
     /// Those in a store.
     #[must_use]
-    pub fn new(store: Arc<dyn State>) -> Self {
+    pub fn new(store: Arc<dyn Documents>) -> Self {
         Self(store)
     }
 

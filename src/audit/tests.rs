@@ -7,13 +7,13 @@ use std::path::Path;
 use proptest::prelude::*;
 use time::UtcDateTime;
 
+use super::Rotation;
 use super::chain::{Chain, Hash, Line, parse};
 use super::checkpoint::{PublicKey, Signer};
 use super::file::Logfile;
 use super::record::{Begins, Decided, Event, Opened, Record, Versions};
 use super::sinks::{Failed, Sink as _};
 use super::verify::{Known, KnownHead, Place, Report, Verification};
-use super::Rotation;
 
 /// 2026-06-01T00:00:00Z
 const NOW: i64 = 1_780_272_000;

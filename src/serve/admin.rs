@@ -46,8 +46,8 @@ async fn ready_page(State(shown): State<Shown>) -> impl IntoResponse {
 
 /// The ends of audit logs, as the store knows them: what `countersign audit verify --head` takes.
 async fn heads_page(State(shown): State<Shown>) -> Result<impl IntoResponse, StatusCode> {
-    let heads =
-        Heads::new(Arc::clone(&shown.authority.store)).read().await.map_err(|_away| StatusCode::SERVICE_UNAVAILABLE)?;
+    let store = Arc::clone(&shown.authority.store);
+    let heads = Heads::new(store).read().await.map_err(|_away| StatusCode::SERVICE_UNAVAILABLE)?;
     let json = serde_json::to_string(&heads).map_err(|_never| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], json))
 }

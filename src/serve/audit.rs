@@ -27,7 +27,7 @@ pub fn audit(
     let Some(plan) = &settings.audit else { return Ok(Audit::default()) };
     let made = || pseudonyms.seed("audit checkpoints").ok().and_then(|seed| Signer::from_seed(&seed));
     let signer = plan.signer.clone().or_else(made).context("the key of the audit log")?;
-    let (metrics, heads) = (Arc::clone(metrics), Heads::new(Arc::clone(state)));
+    let (metrics, heads) = (Arc::clone(metrics), Heads::new(Arc::<dyn State>::clone(state)));
     let versions = Versions { configuration: settings.digest.clone(), acceptance: None };
     // On connections of its own: long lines hold up nobody else.
     let stream = super::shared_redis(settings).map(|redis| Arc::new(redis) as Arc<dyn Stream>);
