@@ -188,6 +188,9 @@ pub struct Content {
     /// Of an opening: what was known of this chain, or of the one that it follows, and is more than was found.
     #[serde(default)]
     pub known: Option<Head>,
+    /// Of an opening: whether nobody knew of the lines before.
+    #[serde(default)]
+    pub unknown: bool,
     /// Of an opening: bytes of a torn line that were dropped.
     #[serde(default)]
     pub torn_bytes: Option<u64>,

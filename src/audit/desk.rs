@@ -76,7 +76,9 @@ pub(super) struct Desk {
     pub(super) counts: AuditCounts,
     /// The chain as the sink has it.
     pub(super) chain: Chain,
-    /// Bytes of a torn line that the sink cut off when it was opened.
+    /// The last line that was there when the sink was opened, by its number.
+    pub(super) found: u64,
+    /// Bytes of a torn line that the sink cut off then.
     pub(super) torn: u64,
     /// Records that found no room.
     pub(super) lost: Arc<AtomicU64>,
@@ -96,6 +98,8 @@ pub(super) struct State {
     compared: bool,
     /// What was known of a chain, and is more than there is.
     known: Option<Head>,
+    /// Whether the store knew nothing of a chain that has lines.
+    unknown: bool,
     /// Lines that no checkpoint covers, and since when there are any.
     unsigned: u64,
     unsigned_since: Option<UtcDateTime>,
@@ -203,6 +207,7 @@ impl Desk {
             versions: self.office.versions.clone(),
             public_key: self.office.signer.public_key().to_string(),
             known: self.state.known.clone(),
+            unknown: self.state.unknown,
             torn_bytes: self.torn,
         };
         lines.push(chain.add(&Record { time: now, event: Event::Opened(opened) }));
@@ -226,7 +231,7 @@ impl Desk {
             let public_key = &self.office.signer.public_key().to_string();
             events::AuditOpened { sink, writer: &head.writer, seq: head.seq, public_key }.emit();
         }
-        (self.state.known, self.torn) = (None, 0);
+        (self.state.known, self.state.unknown, self.torn) = (None, false, 0);
         if signed {
             (self.state.unsigned, self.state.unsigned_since) = (0, None);
             events::AuditCheckpoint { sink, writer: &head.writer, seq: head.seq, hash: &head.hash.to_string() }.emit();
@@ -247,6 +252,11 @@ impl Desk {
         self.state.compared = true;
         let ours = self.chain.head();
         let known = heads.into_iter().map(|kept| kept.head).find(|head| head.writer == ours.writer);
+        // The store knows a chain from its first line on.
+        if known.is_none() && self.found > 0 {
+            events::AuditUnknown { sink: &self.counts.sink, found: self.found }.emit();
+            (self.state.unknown, self.state.opened) = (true, false);
+        }
         // Not only a longer one: behind a cut anybody can have gone on, and the next checkpoint would sign it.
         self.state.known = known.filter(|known| !self.sink.has(known).unwrap_or(false));
         if let Some(known) = &self.state.known {

@@ -159,6 +159,25 @@ async fn a_store_that_is_away_at_the_start_tells_what_was_cut_when_it_is_back() 
 }
 
 #[tokio::test]
+async fn a_log_that_the_store_does_not_know_is_told_from_one_that_it_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let run = async |store: &Arc<Memory>| {
+        let audit = Audit::open(&plan(&path, true), means(store)).unwrap();
+        audit.record(decided(0), now()).await.unwrap();
+        audit.close().await;
+        let report = verified(&lines_in(folder.path()), Known::default());
+        assert_eq!(report.findings, []);
+        report.chains.values().next().unwrap().unknown_to
+    };
+    let (first, second) = (Arc::new(Memory::default()), Arc::new(Memory::default()));
+    assert_eq!([run(&first).await, run(&first).await], [None, None]);
+    let lines = lines_in(folder.path()).len() as u64;
+    assert_eq!(run(&second).await, Some(lines), "another store, or another log");
+    assert_eq!(run(&second).await, Some(lines), "it knows it from then on");
+}
+
+#[tokio::test]
 async fn a_signed_end_is_found_in_the_file_that_was_rotated_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");

@@ -234,6 +234,7 @@ impl Writer {
             office: Arc::clone(office),
             sink,
             counts: counts.clone(),
+            found: chain.head().seq,
             chain,
             torn,
             lost: Arc::clone(&lost),

@@ -126,6 +126,9 @@ pub struct Opened {
     /// What was known of this chain's end, or of the chain that it follows, where that is more than was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known: Option<Head>,
+    /// Whether the store knew nothing of the lines before: it is new, or somebody else wrote them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
     /// Bytes of a line that a crash tore, which were dropped: nobody was answered for them.
     #[serde(skip_serializing_if = "is_zero")]
     pub torn_bytes: u64,

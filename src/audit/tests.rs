@@ -37,7 +37,15 @@ pub(super) fn decided(index: usize) -> Decided {
 fn opened(begins: Begins) -> Record {
     let public_key = signer().public_key().to_string();
     let versions = Versions::default();
-    record(Event::Opened(Opened { begins, server: "0", versions, public_key, known: None, torn_bytes: 0 }))
+    record(Event::Opened(Opened {
+        begins,
+        server: "0",
+        versions,
+        public_key,
+        known: None,
+        unknown: false,
+        torn_bytes: 0,
+    }))
 }
 
 /// A log of that many records, with a checkpoint after each as many.

@@ -91,6 +91,8 @@ pub struct Seen {
     unsigned_since: Option<UtcDateTime>,
     /// Whether a head of it is known.
     pub has_head: bool,
+    /// The last line before one that says that the server's store did not know of it.
+    pub unknown_to: Option<u64>,
     /// Whose they are.
     pub key: Option<PublicKey>,
     /// Records that the server says it could not write.
@@ -228,8 +230,18 @@ impl Verification {
         let times = (line.content.time, line.content.time);
         let last = line.head.clone();
         let has_head = self.known.heads.iter().any(|head| head.is_of(&last.writer));
-        let (signatures, unsigned_since, key) = (BTreeMap::new(), None, None);
-        Seen { first: seq, last, times, signatures, unsigned_since, has_head, key, lost: 0, torn_bytes: 0 }
+        Seen {
+            first: seq,
+            last,
+            times,
+            signatures: BTreeMap::new(),
+            unsigned_since: None,
+            has_head,
+            unknown_to: None,
+            key: None,
+            lost: 0,
+            torn_bytes: 0,
+        }
     }
 
     fn follow(&mut self, place: &Place, line: &Parsed<'_>, seen: &Seen) {
@@ -270,6 +282,7 @@ impl Verification {
             "opened" => {
                 seen.key = content.public_key.as_deref().and_then(PublicKey::parse);
                 seen.torn_bytes = seen.torn_bytes.saturating_add(content.torn_bytes.unwrap_or(0));
+                seen.unknown_to = content.unknown.then_some(line.head.seq.saturating_sub(1)).or(seen.unknown_to);
             }
             "lost" => seen.lost = seen.lost.saturating_add(content.records.unwrap_or(0)),
             "checkpoint" | "closed" => self.check_signature(place, line, seen),

@@ -190,6 +190,11 @@ fn not_ruled_out(report: &Report, keys: bool, heads: bool) -> Vec<String> {
         if heads && !chain.has_head {
             open.push(format!("that lines of chain {writer} were cut off at the end: no head that was given is of it"));
         }
+        if let Some(to) = chain.unknown_to {
+            let what =
+                "were written by somebody else, and signed when the server went on behind them: its store did not";
+            open.push(format!("that lines up to {to} of chain {writer} {what} know of them"));
+        }
         if let Some((from, to)) = chain.unsigned() {
             let lines = if from == to { format!("line {from}") } else { format!("lines {from} to {to}") };
             open.push(format!("that {lines} of chain {writer}, not signed yet, were written by somebody else"));

@@ -401,6 +401,23 @@ impl AuditCheckpoint<'_> {
     }
 }
 
+/// The store knows nothing of the chain that goes on.
+#[derive(Debug)]
+pub struct AuditUnknown<'a> {
+    /// Which sink.
+    pub sink: &'a str,
+    /// The last record that is there.
+    pub found: u64,
+}
+
+impl AuditUnknown<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { sink, found } = self;
+        tracing::error!(sink, found, "The store does not know the audit log that goes on: one of them was replaced");
+    }
+}
+
 /// The audit log ends before the record that the store knows.
 #[derive(Debug)]
 pub struct AuditCut<'a> {
