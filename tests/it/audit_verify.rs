@@ -23,6 +23,9 @@ secret = { env = \"COUNTERSIGN_DEMO_JWT_SECRET\" }
 [applications.demo.keys.iv]
 purpose = \"legacy\"
 secret = { env = \"COUNTERSIGN_DEMO_IV_SECRET\" }
+[store]
+kind = \"embedded\"
+path = \"FOLDER/state.redb\"
 [audit]
 required = true
 checkpoint_records = 4
