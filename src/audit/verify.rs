@@ -83,6 +83,8 @@ pub struct Seen {
     pub first: u64,
     /// Its last line so far.
     pub last: Head,
+    /// How many lines of it are there.
+    pub lines: u64,
     /// When its first and its last line were written.
     pub times: (UtcDateTime, UtcDateTime),
     /// The lines with a signature that holds.
@@ -233,6 +235,7 @@ impl Verification {
         Seen {
             first: seq,
             last,
+            lines: 0,
             times,
             signatures: BTreeMap::new(),
             unsigned_since: None,
@@ -277,6 +280,7 @@ impl Verification {
 
     fn read(&mut self, place: &Place, line: &Parsed<'_>, seen: &mut Seen) {
         let content = &line.content;
+        seen.lines = seen.lines.saturating_add(1);
         seen.unsigned_since.get_or_insert(content.time);
         match content.event.as_str() {
             "opened" => {

@@ -119,10 +119,10 @@ fn in_order(files: &mut [Log]) {
 }
 
 fn answer(report: &Report, files: usize, keys: bool, heads: bool) -> Answer {
-    let records: u64 = report.chains.values().map(|chain| chain.last.seq - chain.first + 1).sum();
+    let lines: u64 = report.chains.values().map(|chain| chain.lines).sum();
     let chains = report.chains.len();
     let count =
-        format!("{} of {} in {}", many(records, "line"), many(chains as u64, "chain"), many(files as u64, "file"));
+        format!("{} of {} in {}", many(lines, "line"), many(chains as u64, "chain"), many(files as u64, "file"));
     let mut text = String::new();
     for finding in &report.findings {
         text.push_str(&format!("{}\n", told(finding)));

@@ -134,6 +134,7 @@ fn each_line_that_is_changed_removed_or_moved_is_named() {
     told(&changed, &format!("{other}:4: record 4 was changed: its digest is not that of its content\n"));
     let removed = [&lines[..3], &lines[4..]].concat();
     told(&removed, &format!("{other}:4: record 4 is missing before record 5\n"));
+    told(&removed, &format!("1 finding: {} lines of 1 chain in 1 file\n", lines.len() - 1));
     told(&[&lines[..3], &lines[6..]].concat(), "records 4 to 6 are missing before record 7\n");
     let mut moved = lines.clone();
     moved.swap(3, 4);
