@@ -59,7 +59,8 @@ impl Signals {
 
     /// Adds them to the metadata of an answer.
     pub fn write(self, metadata: &mut MetadataMap) {
-        let date = |at| httpdate::fmt_http_date(SystemTime::from(at));
+        // There is no such date before 1970, and writing one is a panic.
+        let date = |at: UtcDateTime| httpdate::fmt_http_date(SystemTime::from(at.max(UtcDateTime::UNIX_EPOCH)));
         let values = [
             ("deprecation", self.deprecated.map(|at| format!("@{}", at.unix_timestamp()))),
             ("sunset", self.sunset.map(date)),

@@ -79,3 +79,11 @@ async fn an_answer_about_a_jwt_or_garbage_says_nothing_and_without_dates_there_i
     let undated = server.client.verify(from_billing(verify("web"))).await.unwrap();
     assert_eq!(told(&undated), [Some("@0".to_owned()), None, None]);
 }
+
+#[tokio::test]
+async fn an_end_before_1970_is_told_as_the_first_date_that_there_is() {
+    let ended = "hash_until = \"1965-01-01T00:00:00Z\"\nissue_hash_until = \"2030-01-01T00:00:00Z\"\n";
+    let mut server = Setup::default().policy(ended).start().await;
+    let hashed = server.client.legacy_hash(from_billing(hash_of("ada"))).await.unwrap();
+    assert_eq!(told(&hashed)[1].as_deref(), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
+}
