@@ -97,7 +97,8 @@ impl Authority {
         let file = acceptance_json::digest(application.file_acceptance());
         let kept = Kept { acceptance, caller, at: now.unix_timestamp(), reason: reason.to_owned(), file };
         let bytes = serde_json::to_vec(&kept).map_err(|_never| Refusal::Internal)?;
-        let version = known + 1;
+        // There is no version after the last, and so nobody has read it.
+        let version = known.checked_add(1).ok_or(Refusal::VersionConflict)?;
         account.sets = Some(version);
         self.write_down(account, Ending::Done).await?;
         let away = |_away: Away| Refusal::StoreUnavailable;

@@ -130,7 +130,7 @@ async fn everything_that_a_policy_can_say_comes_back_as_it_was_set() {
 async fn who_read_an_older_version_changes_nothing() {
     let mut server = Setup::default().policy(FILE).start().await;
     set(&server, ended_policy(), 0).await;
-    for known in [0, 2] {
+    for known in [0, 2, u64::MAX] {
         let status = migration(&server).set_acceptance(from_billing(set_to(wire::Acceptance::default(), known))).await;
         let status = status.unwrap_err();
         assert_eq!(told(&status), (Code::Aborted, "VERSION_CONFLICT".to_owned()));
