@@ -50,7 +50,8 @@ pub(super) fn prepare(transaction: &WriteTransaction, now: UtcDateTime) -> Resul
         let (key, value) = entry?;
         let ((application, writer), (_, at, ended)) = (key.value(), value.value());
         if !ended && application == EVERY_APPLICATION {
-            let gap = (at, millis(now).max(at), None);
+            // A clock that was set back says that the writer wrote later than now.
+            let gap = (at.min(millis(now)), at.max(millis(now)), None);
             put_gap(&mut gaps, application, &Batch::crash(writer), gap)?;
         }
     }

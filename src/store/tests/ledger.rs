@@ -266,6 +266,18 @@ async fn a_file_that_was_not_closed_in_order_tells_of_a_gap_and_one_that_was_doe
 }
 
 #[tokio::test]
+async fn a_crash_is_told_of_the_present_day_too_where_the_clock_was_set_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, 100, DAY, 0);
+    batch("one", 1, at(DAY)).to(&store).await;
+    beat("one", 1, at(DAY + 2 * 86_400)).to(&store).await;
+    drop(store);
+    let store = open(&folder, 100, DAY + 10, 0);
+    let gap = Gap { from: at(DAY + 10), until: at(DAY + 2 * 86_400), lost: None };
+    assert_eq!(seen(&store, at(DAY), at(DAY + 10)).await.gaps, [gap]);
+}
+
+#[tokio::test]
 async fn days_leave_the_file_when_they_are_old() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, 100, DAY, 0);
