@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use time::{Date, Duration, UtcDateTime};
 
-use crate::ledger::{Cell, Credential, Distinct, Evidence, Gap, Outcome, Series, Sighting, UNHEARD};
+use crate::ledger::{Cell, Credential, Distinct, Evidence, Gap, Outcome, Series, Sighting, Tally, UNHEARD};
 use crate::refusal::Reason;
+
+/// From the beginning of a day until its last instant.
+const LAST_OF_DAY: Duration = Duration::milliseconds(86_400_000 - 1);
 
 /// A cell without its day.
 pub(super) fn cell_text(series: &Series, (outcome, shadow): (Outcome, Option<Reason>)) -> String {
@@ -16,7 +19,7 @@ pub(super) fn cell_text(series: &Series, (outcome, shadow): (Outcome, Option<Rea
 }
 
 /// What [`cell_text`] wrote; none for anything else.
-pub(super) fn read_cell(day: Date, text: &str) -> Option<Cell> {
+fn read_cell(day: Date, text: &str) -> Option<Cell> {
     type Words = (String, String, String, String, String, Option<String>);
     let (credential, outcome, caller, client, key, shadow) = serde_json::from_str::<Words>(text).ok()?;
     let reason = |name: String| Reason::ALL.iter().copied().find(|reason| reason.name() == name);
@@ -32,6 +35,19 @@ pub(super) fn read_cell(day: Date, text: &str) -> Option<Cell> {
             Some(name) => Some(reason(name)?),
         },
     })
+}
+
+/// Takes a cell into the evidence. One that cannot be read, because a later version wrote it, is not left out: it is told
+/// as a gap of its day.
+pub(super) fn take_cell(evidence: &mut Evidence, day: Date, text: &str, tally: Option<Tally>) {
+    match read_cell(day, text).zip(tally) {
+        Some((cell, tally)) => drop(evidence.cells.insert(cell, tally)),
+        None => {
+            let from = day.midnight().as_utc();
+            let gap = Gap { from, until: from.saturating_add(LAST_OF_DAY), lost: None };
+            evidence.gaps.extend(Some(gap).filter(|gap| !evidence.gaps.contains(gap)));
+        }
+    }
 }
 
 /// From whom a subject came last: caller, client label, key.
@@ -113,4 +129,26 @@ pub(super) fn limit_gaps(evidence: &mut Evidence, (first, last): (Date, Date)) {
     evidence.gaps.retain(|gap| begin < gap.until && gap.from < end);
     evidence.gaps.iter_mut().for_each(|gap| gap.from = gap.from.max(begin));
     evidence.gaps.sort_by_key(|gap| (gap.from, gap.until));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_that_cannot_be_read_is_a_gap_of_its_day() {
+        let day = Date::from_julian_day(2_461_193).unwrap();
+        let last = day.midnight().as_utc();
+        let tally = Some(Tally { count: 7, last });
+        let mut evidence = Evidence::default();
+        let later = r#"["hash","accepted","billing","web","iv","A_LATER_REASON"]"#;
+        for (text, tally) in [(later, tally), ("not ours", tally), (&later.replace("\"A_LATER_REASON\"", "null"), None)]
+        {
+            take_cell(&mut evidence, day, text, tally);
+            assert_eq!(evidence.cells, BTreeMap::new(), "{text}");
+            assert_eq!(evidence.gaps, [Gap { from: last, until: last + LAST_OF_DAY, lost: None }], "{text}");
+        }
+        take_cell(&mut evidence, day, &later.replace("\"A_LATER_REASON\"", "\"HASH_BROWNOUT\""), tally);
+        assert_eq!((evidence.cells.len(), evidence.gaps.len()), (1, 1));
+    }
 }

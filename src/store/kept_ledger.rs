@@ -8,7 +8,7 @@ use redb::{ReadTransaction, ReadableTable as _, Table, TableDefinition, WriteTra
 use time::{Date, UtcDateTime};
 
 use super::evidence::{
-    cell_text, distinct, groups, instant, limit_gaps, millis, open_gap, read_cell, sighting, whence_text,
+    cell_text, distinct, groups, instant, limit_gaps, millis, open_gap, sighting, take_cell, whence_text,
 };
 use crate::ledger::sketch::{Damaged, Sketch};
 use crate::ledger::{
@@ -94,10 +94,8 @@ pub(super) fn evidence(
     for entry in transaction.open_table(CELLS)?.range((application, first, "")..(application, last + 1, ""))? {
         let (key, value) = entry?;
         let ((_, day, text), (count, last)) = (key.value(), value.value());
-        let cell = Date::from_julian_day(day).ok().and_then(|day| read_cell(day, text));
-        if let Some((cell, last)) = cell.zip(instant(last)) {
-            evidence.cells.insert(cell, Tally { count, last });
-        }
+        let tally = instant(last).map(|last| Tally { count, last });
+        take_cell(&mut evidence, Date::from_julian_day(day).map_err(|_day| damaged(Damaged))?, text, tally);
     }
     let mut sketches = BTreeMap::new();
     for entry in transaction.open_table(SUBJECTS)?.range((application, first, "")..(application, last + 1, ""))? {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use time::{Date, Duration, UtcDateTime};
 
 use super::evidence::{
-    cell_text, distinct, groups, instant, limit_gaps, millis, open_gap, read_cell, sighting, whence_text,
+    cell_text, distinct, groups, instant, limit_gaps, millis, open_gap, sighting, take_cell, whence_text,
 };
 use super::{Away, Counting, Replicated, name};
 use crate::ledger::{
@@ -259,7 +259,7 @@ impl Counting for Replicated {
                 let tally = value.split_once(' ').and_then(|(count, last)| {
                     Some(Tally { count: count.parse().ok()?, last: instant(last.parse().ok()?)? })
                 });
-                evidence.cells.extend(read_cell(*day, &text).zip(tally));
+                take_cell(&mut evidence, *day, &text, tally);
             }
         }
         let groups = groups(evidence.cells.keys());

@@ -337,7 +337,7 @@ async fn a_redis_says_what_it_misses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nonsense_in_the_redis_counts_nothing() {
+async fn nonsense_in_the_redis_counts_nothing_and_is_told() {
     let redis = Redis::start();
     let store = replicated(&redis, 0, DAY).await;
     let key = |what: &str| store.ledger_key("acme/feedback", what);
@@ -355,6 +355,7 @@ async fn nonsense_in_the_redis_counts_nothing() {
     redis.run(&["ZADD", &key("seen:hash"), "1", "ada"]);
     redis.run(&["HSET", &key("whence:hash"), "ada", "nonsense"]);
     let evidence = seen(&*store, at(DAY), at(DAY)).await;
-    assert_eq!(evidence, Evidence::default());
+    let gap = Gap { from: at(DAY), until: at(DAY + 86_400) - time::Duration::MILLISECOND, lost: None };
+    assert_eq!(evidence, Evidence { gaps: vec![gap], ..Evidence::default() });
     assert_eq!(store.stragglers("acme/feedback", at(0), 9).await, Ok(vec![]));
 }
