@@ -20,7 +20,9 @@ pub(super) fn set(args: &args::Set) -> Result<Answer, Trouble> {
         let before = read.in_force.unwrap_or_default();
         let after = edit::apply(args, &before)?;
         let changes = changes(&before, &after);
-        if args.dry_run || changes.is_empty() {
+        // The file has changed: setting the same again says that it is to stay.
+        let undecided = read.runtime.is_some_and(|runtime| runtime.file_changed);
+        if args.dry_run || changes.is_empty() && !undecided {
             return told(args.client.json.then_some(("Acceptance", &after)), &changes, "nothing is set");
         }
         let request = admin::SetAcceptanceRequest {

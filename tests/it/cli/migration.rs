@@ -2,7 +2,9 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::sync::Arc;
 
+use countersign::store::Memory;
 use serde_json::{Value, json};
 use time::{Duration, UtcDateTime};
 
@@ -142,6 +144,22 @@ fn a_policy_is_shown_set_and_reset() {
     assert_eq!((reset.status, reset.output.as_str()), (0, "- hash_until  2020-01-01T00:00:00Z\n"), "{reset:?}");
     assert_eq!(server.run(&HASHED).status, 0, "the policy of the file holds");
     assert!(server.run(&["migration", "reset", "--reason", "again"]).remarks.contains("nothing is reset"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_set_the_same_again_decides_for_it_over_a_file_that_has_changed() {
+    let state = Arc::new(Memory::default());
+    let on = |policy: &str| Setup { state: Arc::clone(&state) as _, ..Setup::default() }.policy(policy);
+    let end = ["set", "--hash-until", "2028-01-01", "--reason", "all have moved"];
+    assert_eq!(run(&on("hash_until = \"2027-01-01T00:00:00Z\"").start().await, &end).status, 0);
+    let changed = on("hash_until = \"2029-01-01T00:00:00Z\"").start().await;
+    let undecided = "The file has changed since";
+    assert!(run(&changed, &["status"]).output.contains(undecided));
+    let tried = run(&changed, &[&end[..], &["--dry-run"]].concat());
+    assert_eq!((tried.output.as_str(), tried.remarks.as_str()), ("no change\n", "nothing is set\n"));
+    let again = run(&changed, &end);
+    assert_eq!((again.output.as_str(), again.remarks.as_str()), ("no change\n", "set, as version 2\n"));
+    assert!(!run(&changed, &["status"]).output.contains(undecided));
 }
 
 #[test]
