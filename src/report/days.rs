@@ -46,6 +46,11 @@ impl Days {
         std::iter::successors(Some(self.first), |day| day.next_day()).take_while(move |day| *day <= self.last)
     }
 
+    /// Those that are over, oldest first.
+    pub fn complete(self) -> impl Iterator<Item = Date> {
+        self.iter().filter(move |day| self.judges(*day))
+    }
+
     /// Whether the day is one of them and over.
     #[must_use]
     pub fn judges(self, day: Date) -> bool {

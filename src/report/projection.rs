@@ -101,7 +101,7 @@ fn series(evidence: &Evidence, asked: &Inquiry<'_>, issued: bool) -> Vec<Series>
         let series = all.entry((&cell.caller, &cell.client)).or_insert_with(|| Series {
             name: who(&cell.caller, &cell.client),
             issued,
-            days: asked.days.iter().filter(|day| asked.days.judges(*day)).map(|day| (day, (0, 0))).collect(),
+            days: asked.days.complete().map(|day| (day, (0, 0))).collect(),
             last: None,
             excluded: excluded.clone(),
         });

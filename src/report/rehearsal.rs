@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use time::UtcDateTime;
 
-use super::Days;
+use super::{Blocker, Days, verdict};
 use crate::acceptance::Acceptance;
 use crate::ledger::{Credential, Evidence, Outcome};
 
@@ -20,6 +20,8 @@ pub struct Rehearsal {
     pub refused_subjects: u64,
     /// Until when hashes are made, where that is later than the end that is tried out.
     pub issued_until: Option<UtcDateTime>,
+    /// What of the window is not known: there may be others.
+    pub unknown: Vec<Blocker>,
 }
 
 /// What would become of a caller's client.
@@ -72,6 +74,7 @@ impl Rehearsal {
             // Who is with two clients is in two estimates, and once in that of all.
             refused_subjects: subjects.min(evidence.distinct.hash),
             issued_until: trial.issues_hash_until().filter(|until| hash_until < *until),
+            unknown: verdict::unknown(evidence, days),
             rehearsed,
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use time::{Date, UtcDateTime};
 
 use super::days::start;
-use super::{DayCount, Inquiry, projection};
+use super::{DayCount, Days, Inquiry, projection};
 use crate::ledger::{Cell, Credential, Evidence, Gap, Outcome};
 use crate::words::grouped;
 
@@ -57,8 +57,8 @@ pub(super) fn of(evidence: &Evidence, asked: &Inquiry<'_>, days: &[DayCount]) ->
     let blockers: Vec<Blocker> = [
         hashes(evidence, asked, BlockerCode::HashesSeen),
         hashes(evidence, asked, BlockerCode::HashesIssued),
-        counts_lost(evidence, complete),
-        window_incomplete(evidence, complete),
+        counts_lost(evidence, asked.days),
+        window_incomplete(evidence, asked.days),
         too_few_jwts(evidence, asked, complete),
         file_changed(asked),
     ]
@@ -73,6 +73,11 @@ pub(super) fn of(evidence: &Evidence, asked: &Inquiry<'_>, days: &[DayCount]) ->
         Err(why) => (None, why),
     };
     Verdict { ready: false, blockers, projected_ready_at: at, why_not_projected: why }
+}
+
+/// What of the days is not known: what follows from the rest is not sure.
+pub(super) fn unknown(evidence: &Evidence, days: Days) -> Vec<Blocker> {
+    counts_lost(evidence, days).into_iter().chain(window_incomplete(evidence, days)).collect()
 }
 
 /// Whether everything of the day can be counted, but for gaps.
@@ -140,9 +145,9 @@ fn too_few_jwts(evidence: &Evidence, asked: &Inquiry<'_>, complete: &[DayCount])
     Some(Blocker { code: BlockerCode::TooFewJwts, message })
 }
 
-fn window_incomplete(evidence: &Evidence, complete: &[DayCount]) -> Option<Blocker> {
-    let counted = complete.iter().filter(|day| is_counted(evidence, day.date)).count();
-    let of = complete.len();
+fn window_incomplete(evidence: &Evidence, days: Days) -> Option<Blocker> {
+    let counted = days.complete().filter(|day| is_counted(evidence, *day)).count();
+    let of = days.complete().count();
     let message = match evidence.since {
         _ if of == 0 => "The window has no complete day.".to_owned(),
         Some(_) if counted == of => return None,
@@ -152,15 +157,16 @@ fn window_incomplete(evidence: &Evidence, complete: &[DayCount]) -> Option<Block
     Some(Blocker { code: BlockerCode::WindowIncomplete, message })
 }
 
-fn counts_lost(evidence: &Evidence, complete: &[DayCount]) -> Option<Blocker> {
-    let days: Vec<Date> = complete.iter().map(|day| day.date).filter(|day| has_gap(&evidence.gaps, *day)).collect();
+fn counts_lost(evidence: &Evidence, days: Days) -> Option<Blocker> {
+    let of = days.complete().count();
+    let days: Vec<Date> = days.complete().filter(|day| has_gap(&evidence.gaps, *day)).collect();
     let last = days.last()?;
     let of_days = |gap: &&Gap| days.iter().any(|day| has_gap(std::slice::from_ref(*gap), *day));
     let lost: Option<u64> = evidence.gaps.iter().filter(of_days).map(|gap| gap.lost).sum();
     let lost = lost.map_or("how many counts are lost, nobody can say".to_owned(), |lost| {
         format!("{} counts are lost", grouped(lost))
     });
-    let (some, of) = (days.len(), complete.len());
+    let some = days.len();
     let message = format!("On {some} of {of} days not everything was counted, the last time on {last}: {lost}.");
     Some(Blocker { code: BlockerCode::CountsLost, message })
 }

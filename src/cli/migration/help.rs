@@ -52,4 +52,5 @@ Example:
 
 Judged by what was seen in the window, with the exceptions of the policy in force. Nothing changes.
 
-Exit status: 0 nobody would be refused, 1 somebody would, 2 could not judge.";
+Exit status: 0 nobody would be refused, 1 somebody would, 2 could not judge: nobody is known, and not everything is \
+counted.";

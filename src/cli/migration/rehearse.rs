@@ -1,12 +1,12 @@
 //! `migration rehearse`: who would be refused.
 
 use super::{args, date, window};
-use crate::cli::answer::Answer;
+use crate::cli::answer::{Answer, Exit};
 use crate::cli::client::Session;
 use crate::cli::commands::run as wait;
 use crate::cli::input::Input;
 use crate::cli::json;
-use crate::cli::text::{Columns, instant, line};
+use crate::cli::text::{Columns, instant, line, plain};
 use crate::cli::trouble::Trouble;
 use crate::grpc::proto::admin::{RehearseRequest, RehearseResponse};
 use crate::words::grouped;
@@ -26,8 +26,12 @@ pub(super) fn run(args: &args::Rehearse) -> Result<Answer, Trouble> {
         } else {
             text(&response, &hash_until.as_ref().map(instant).unwrap_or_default())
         };
-        let refused = response.refused > 0;
-        Ok(if refused { Answer::refused(output, String::new()) } else { Answer::done(output, String::new()) })
+        let exit = match response.refused {
+            0 if response.unknown.is_empty() => Exit::Done,
+            0 => Exit::Unjudged,
+            _ => Exit::Refused,
+        };
+        Ok(Answer::new(output, String::new(), exit))
     })
 }
 
@@ -51,6 +55,12 @@ fn text(response: &RehearseResponse, until: &str) -> String {
     if !columns.is_empty() {
         columns.write("  ", &mut text);
     }
+    if !response.unknown.is_empty() {
+        line(&mut text, format_args!("There may be others:"));
+    }
+    for unknown in &response.unknown {
+        line(&mut text, format_args!("  {}", plain(&unknown.message)));
+    }
     if let Some(issued) = &response.issued_until {
         line(&mut text, format_args!("Hashes would still be made until {}: of no use.", instant(issued)));
     }
@@ -62,7 +72,7 @@ mod tests {
     use prost_types::Timestamp;
 
     use super::*;
-    use crate::grpc::proto::admin::Rehearsed;
+    use crate::grpc::proto::admin::{Blocker, Rehearsed};
 
     #[test]
     fn it_says_who_would_be_refused_and_who_is_spared() {
@@ -79,6 +89,7 @@ mod tests {
             refused: 1_204,
             refused_subjects: 602,
             issued_until: Some(Timestamp { seconds: 864_000, nanos: 0 }),
+            unknown: vec![Blocker { code: 0, message: "3 of 28 complete days are counted.".to_owned() }],
         };
         let wanted = "\
 With an end at 1970-01-03T00:00:00Z, 1,204 hashes of the window would have been refused,
@@ -86,6 +97,8 @@ of about 602 subjects.
   client       caller  hashes  subjects        last        accepted until
   ios/2.9     gateway   1,204       602  1970-01-02  1970-01-03T00:00:00Z
   (no label)  gateway      14         7  1970-01-02  1970-01-11T00:00:00Z
+There may be others:
+  3 of 28 complete days are counted.
 Hashes would still be made until 1970-01-11T00:00:00Z: of no use.
 ";
         assert_eq!(text(&response, "1970-01-03T00:00:00Z"), wanted);

@@ -9,7 +9,7 @@ use crate::grpc::proto::admin as wire;
 use crate::grpc::{proto, status};
 use crate::ledger::{Credential, Gap, Sighting};
 use crate::migration::Found;
-use crate::report::{BlockerCode, DayCount, Rehearsal, Rehearsed, Report, Usage, Verdict};
+use crate::report::{Blocker, BlockerCode, DayCount, Rehearsal, Rehearsed, Report, Usage, Verdict};
 
 /// Callers, clients, keys and subjects that a report names as stragglers.
 pub(super) const HEADS: usize = 10;
@@ -81,6 +81,7 @@ pub(super) fn rehearsal(rehearsal: Rehearsal) -> wire::RehearseResponse {
         refused: rehearsal.refused,
         refused_subjects: rehearsal.refused_subjects,
         issued_until: rehearsal.issued_until.map(timestamp),
+        unknown: rehearsal.unknown.into_iter().map(blocker).collect(),
     }
 }
 
@@ -127,19 +128,19 @@ fn gap(gap: Gap) -> wire::Gap {
     wire::Gap { from: Some(timestamp(gap.from)), until: Some(timestamp(gap.until)), lost: gap.lost }
 }
 
-fn verdict(verdict: Verdict) -> wire::Verdict {
-    let blocker = |blocker: crate::report::Blocker| wire::Blocker {
-        code: match blocker.code {
-            BlockerCode::HashesSeen => wire::BlockerCode::HashesSeen,
-            BlockerCode::HashesIssued => wire::BlockerCode::HashesIssued,
-            BlockerCode::TooFewJwts => wire::BlockerCode::TooFewJwts,
-            BlockerCode::WindowIncomplete => wire::BlockerCode::WindowIncomplete,
-            BlockerCode::CountsLost => wire::BlockerCode::CountsLost,
-            BlockerCode::FileChanged => wire::BlockerCode::FileChanged,
-        }
-        .into(),
-        message: blocker.message,
+fn blocker(blocker: Blocker) -> wire::Blocker {
+    let code = match blocker.code {
+        BlockerCode::HashesSeen => wire::BlockerCode::HashesSeen,
+        BlockerCode::HashesIssued => wire::BlockerCode::HashesIssued,
+        BlockerCode::TooFewJwts => wire::BlockerCode::TooFewJwts,
+        BlockerCode::WindowIncomplete => wire::BlockerCode::WindowIncomplete,
+        BlockerCode::CountsLost => wire::BlockerCode::CountsLost,
+        BlockerCode::FileChanged => wire::BlockerCode::FileChanged,
     };
+    wire::Blocker { code: code.into(), message: blocker.message }
+}
+
+fn verdict(verdict: Verdict) -> wire::Verdict {
     wire::Verdict {
         ready: verdict.ready,
         blockers: verdict.blockers.into_iter().map(blocker).collect(),

@@ -218,3 +218,16 @@ fn a_rehearsal_says_whom_an_end_would_refuse() {
     let all = Rehearsal::of(&evidence, &Acceptance::default(), days, at(40, 0));
     assert_eq!((all.refused, all.refused_subjects, all.issued_until), (204, 100, None));
 }
+
+#[test]
+fn a_rehearsal_says_what_of_the_window_is_not_known() {
+    let unknown = |evidence: &Evidence| {
+        let days = Days::back(WINDOW, at(28, 9));
+        let unknown = Rehearsal::of(evidence, &Acceptance::default(), days, at(40, 0)).unknown;
+        unknown.into_iter().map(|blocker| blocker.code).collect::<Vec<_>>()
+    };
+    assert_eq!(unknown(&clean()), []);
+    let gap = Gap { from: at(3, 1), until: at(3, 2), lost: None };
+    let young = Evidence { since: Some(at(1, 0)), gaps: vec![gap], ..clean() };
+    assert_eq!(unknown(&young), [BlockerCode::CountsLost, BlockerCode::WindowIncomplete]);
+}

@@ -69,6 +69,7 @@ async fn status_says_what_stands_against_the_end_until_nothing_does() {
     let ready = settled(&server);
     assert_eq!(ready.status, 0, "{ready:?}");
     assert!(ready.output.contains("READY: hashes can end."), "{ready:?}");
+    assert_eq!(run(&server, &["rehearse", "--hash-until", "2027-01-01"]).status, 0);
     let longer = run(&server, &["status", "--days", "3", "--json"]);
     assert_eq!(longer.status, 1, "{longer:?}");
     let days = longer.json().pointer("/report/days").and_then(Value::as_array).map(Vec::len);
@@ -167,8 +168,9 @@ fn a_rehearsal_says_who_would_be_refused() {
     let server = Server::dev();
     let rehearse = ["migration", "rehearse", "--hash-until", "2027-03-31"];
     let nobody = server.run(&rehearse);
-    assert_eq!(nobody.status, 0, "{nobody:?}");
+    assert_eq!(nobody.status, 2, "that nothing was counted proves nothing: {nobody:?}");
     assert!(nobody.output.contains("nobody who was seen in the window would be refused"), "{nobody:?}");
+    assert!(nobody.output.contains("0 of 28 complete days are counted"), "{nobody:?}");
 
     assert_eq!(server.run(&HASHED).status, 0);
     let somebody = server.run(&rehearse);
