@@ -50,6 +50,7 @@ fn authority(runtime: &tokio::runtime::Runtime, audit: &str) -> Authority {
     let books = Books { metrics, pseudonyms, ledger, audit };
     let authority = Authority::new(clock, snapshot, state, pipeline, books);
     runtime.block_on(authority.follow_policies(None)).unwrap();
+    runtime.block_on(authority.ledger().introduce(now)).unwrap();
     authority
 }
 

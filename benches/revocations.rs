@@ -81,6 +81,7 @@ fn authority(runtime: &Runtime, store: Arc<Memory>) -> Authority {
         Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the benchmark"), ledger, audit: Audit::default() };
     let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, store, pipeline, books);
     runtime.block_on(authority.follow_policies(None)).unwrap();
+    runtime.block_on(authority.ledger().introduce(now)).unwrap();
     authority
 }
 

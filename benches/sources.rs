@@ -111,6 +111,7 @@ fn authority(runtime: &tokio::runtime::Runtime, source: impl Fn(&str) -> Option<
         Books { metrics, pseudonyms: Pseudonyms::from_secret(b"of the tests"), ledger, audit: Audit::default() };
     let authority = Authority::new(Arc::new(Fixed::at(now)), snapshot, store, pipeline, books);
     runtime.block_on(authority.follow_policies(None)).unwrap();
+    runtime.block_on(authority.ledger().introduce(now)).unwrap();
     authority
 }
 

@@ -300,12 +300,13 @@ impl Authority {
         self.store.revoked()
     }
 
-    /// Nothing is judged before it is known what is revoked, and which policies were set at run time; nor, where the
-    /// application is strict, when that may have changed a while ago.
+    /// Nothing is judged before it is known what is revoked, and which policies were set at run time, and before the ledger
+    /// is known to the store; nor, where the application is strict, when what is revoked may have changed a while ago.
     fn require_known(&self, application: &Application, now: UtcDateTime) -> Result<(), Refusal> {
         let revoked = self.revoked();
         let stale = application.expected.strict_revocation && revoked.is_stale(now);
-        if revoked.is_loaded() && self.knows_policies() && !stale { Ok(()) } else { Err(Refusal::StoreUnavailable) }
+        let known = revoked.is_loaded() && self.knows_policies() && self.ledger().is_known();
+        if known && !stale { Ok(()) } else { Err(Refusal::StoreUnavailable) }
     }
 
     /// Refuses to make a token that is revoked already: one in the very second of its subject's cut-off.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _};
 use time::{Date, UtcDateTime};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::counter::{Counter, Seen};
 use super::outbox::{Outbox, Say};
@@ -30,6 +30,8 @@ pub struct Ledger {
     outboxes: Mutex<BTreeMap<String, Outbox>>,
     store: Arc<dyn Counting>,
     metrics: Arc<Metrics>,
+    /// Whether the store knows of this server.
+    known: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Ledger {
@@ -50,12 +52,39 @@ impl Ledger {
         let writer = format!("{:032x}", fastrand::u128(..));
         let outbox = |name: &str| (name.to_owned(), Outbox::new(name, &writer, now));
         let outboxes = applications.into_iter().chain([EVERY_APPLICATION]).map(outbox).collect();
-        Self { counter: Counter::default(), outboxes: Mutex::new(outboxes), store, metrics }
+        let known = watch::Sender::new(false);
+        Self { counter: Counter::default(), outboxes: Mutex::new(outboxes), store, metrics, known }
     }
 
     /// Counts it. Never waits.
     pub fn saw(&self, application: &str, seen: &Seen<'_>, now: UtcDateTime) {
         self.counter.saw(application, seen, now);
+    }
+
+    /// Whether the store knows of this server. Until then nothing must be counted: what is lost with a server of which
+    /// nobody knew leaves no gap.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        *self.known.borrow()
+    }
+
+    /// Returns when it does.
+    pub async fn known(&self) {
+        // It cannot fail: the sender is here.
+        self.known.subscribe().wait_for(|known| *known).await.map(drop).unwrap_or_default();
+    }
+
+    /// Makes this server known to the store, where it is not.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not take it.
+    pub async fn introduce(&self, now: UtcDateTime) -> Result<(), Away> {
+        if !self.is_known() {
+            self.tell_one(EVERY_APPLICATION, now).await?;
+            self.known.send_replace(true);
+        }
+        Ok(())
     }
 
     /// Entries that wait for the store.
@@ -68,7 +97,10 @@ impl Ledger {
     pub async fn keep(&self, now: impl Fn() -> UtcDateTime) -> Infallible {
         let mut away = false;
         loop {
-            let told = self.tell(now(), Say::IfAnything).await;
+            let told = match self.introduce(now()).await {
+                Ok(()) => self.tell(now(), Say::IfAnything).await,
+                away => away,
+            };
             if away != told.is_err() {
                 away = told.is_err();
                 events::LedgerKept { away }.emit();

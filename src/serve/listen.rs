@@ -99,6 +99,7 @@ pub async fn serve(
         let loaded = async {
             stopped.revoked().loaded().await;
             stopped.policies_known().await;
+            stopped.ledger().known().await;
             announce(&health_reporter, true).await;
             serving.send_replace(true);
             std::future::pending::<()>().await;

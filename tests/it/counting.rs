@@ -12,7 +12,7 @@ use serde_json::json;
 use time::UtcDateTime;
 
 use crate::harness::{
-    APP, IV_SECRET, NOW, Running, Setup, foreign_token, from_billing, hash_of, sign_for, token, user, user_hash,
+    APP, IV_SECRET, NOW, Running, Setup, error, foreign_token, from_billing, hash_of, sign_for, token, user, user_hash,
     verify_hash, verify_jwt,
 };
 
@@ -338,4 +338,19 @@ async fn servers_of_a_redis_count_together() {
         );
         assert_eq!((evidence.distinct.hash, evidence.gaps), (2, vec![]));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_which_the_store_does_not_know_judges_nothing() {
+    let redis = Redis::start();
+    Setup::default().on(&redis).start().await.until_serving().await;
+    redis.run(&["CONFIG", "SET", "maxmemory", "1"]);
+    let mut late = Setup::default().on(&redis).start().await;
+    for sent in [hash("1", "ios"), jwt("")] {
+        let status = late.client.verify(from_billing(sent)).await.unwrap_err();
+        assert_eq!(error(&status).1, "STORE_UNAVAILABLE", "{status}");
+    }
+    redis.run(&["CONFIG", "SET", "maxmemory", "0"]);
+    late.until_serving().await;
+    late.accepted(hash("1", "ios")).await;
 }

@@ -140,6 +140,7 @@ impl World {
         let caller = Caller { applications: vec![acme], clients: Clients::Any, ..Caller::anyone("tester") };
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         runtime.block_on(authority.follow_policies(None))?;
+        runtime.block_on(authority.ledger().introduce(NOW))?;
         Ok(Self { authority, runtime, caller, pem })
     }
 
