@@ -159,6 +159,7 @@ async fn until_signal(
     let authority = Arc::new(Authority::new(Arc::new(System), snapshot, state, pipeline, books));
     // Who reads that we listen is not too early. A store that is away is asked again.
     authority.follow_policies(None).await.map(drop).unwrap_or_default();
+    authority.ledger().introduce(authority.present().1).await.unwrap_or_default();
     say(&banner);
     tasks.spawn(follow_policies(Arc::clone(&authority)));
     serve(Listeners { grpc: listener, admin }, authority, gate(callers, metrics), server.tls.as_ref(), stop).await
