@@ -68,7 +68,7 @@ impl Authority {
         account: &mut Account<'_>,
         order: &SetOrder,
     ) -> Result<(u64, Vec<String>), Refusal> {
-        let (_, warnings) = parse(&order.policy).map_err(|problems| {
+        let (policy, warnings) = parse(&order.policy).map_err(|problems| {
             let violation = |problem: crate::config::Problem| {
                 Violation::new(problem.key, format!("{}; {}", problem.wrong, problem.right))
             };
@@ -76,7 +76,9 @@ impl Authority {
         })?;
         let version = self.change(account, Some(order.policy.clone()), order.version, &order.reason).await?;
         let odd = warnings.into_iter().map(|odd| format!("{}: {}; {}", odd.key, odd.wrong, odd.right));
-        Ok((version, odd.collect()))
+        let ended = policy.hash_until.is_some_and(|until| until <= self.present().1);
+        let ended = ended.then(|| "acceptance.hash_until: has passed; hashes have ended for everybody".to_owned());
+        Ok((version, odd.chain(ended).collect()))
     }
 
     /// Goes back to the file's policy. Gives the version.

@@ -34,6 +34,11 @@ pub(super) fn instant(timestamp: &Timestamp) -> String {
         .unwrap_or_else(|| format!("{} seconds since 1970", timestamp.seconds))
 }
 
+/// The same to the second, for what is put together at an instant and not about it.
+pub(super) fn second(timestamp: &Timestamp) -> String {
+    instant(&Timestamp { nanos: 0, ..*timestamp })
+}
+
 /// Names and values as a table: the values start in one column.
 #[derive(Debug, Default)]
 pub(super) struct Table(Vec<(String, String)>);

@@ -329,7 +329,9 @@ impl Replicated {
         commands.cmd("HVALS").arg(self.ledger_key(EVERY_APPLICATION, "gaps"));
         commands.cmd("ZRANGE").arg(self.ledger_key(EVERY_APPLICATION, "writers")).arg(0).arg(-1).arg("WITHSCORES");
         let (all, writers): (Vec<String>, Vec<(String, f64)>) = self.redis.run(&commands).await?;
-        let mut gaps: Vec<Gap> = own.iter().chain(&all).filter_map(|text| read_gap(text)).collect();
+        // Of one that cannot be read it is only known that something is missing.
+        let unreadable = Gap { from: UtcDateTime::UNIX_EPOCH, until: now, lost: None };
+        let mut gaps: Vec<Gap> = own.iter().chain(&all).map(|text| read_gap(text).unwrap_or(unreadable)).collect();
         gaps.extend(writers.into_iter().filter_map(|(_, last)| open_gap(instant(whole(last))?, now)));
         Ok(Evidence { since: since.and_then(instant), gaps, ..Evidence::default() })
     }

@@ -7,7 +7,7 @@ use crate::cli::answer::{Answer, goes_on};
 use crate::cli::client::Session;
 use crate::cli::commands::run;
 use crate::cli::input::Input;
-use crate::cli::text::{Columns, Table, instant, line, plain};
+use crate::cli::text::{Columns, Table, instant, line, plain, second};
 use crate::cli::trouble::Trouble;
 use crate::cli::{conclude, json, show};
 use crate::grpc::proto::admin::{
@@ -76,7 +76,7 @@ fn text(report: &MigrationReport, verdict: &Verdict, policy: &GetAcceptanceRespo
     let mut text = String::new();
     let phase = report.phase().as_str_name().trim_start_matches("PHASE_").to_lowercase();
     let phase = if report.phase() == Phase::Unspecified { "?" } else { &phase };
-    let at = report.at.as_ref().map(instant).unwrap_or_default();
+    let at = report.at.as_ref().map(second).unwrap_or_default();
     line(&mut text, format_args!("{}: {phase}, at {at}\n", plain(&report.application)));
     chart::draw(&report.days, &mut text);
     text.push('\n');
@@ -147,7 +147,7 @@ fn tried(report: &MigrationReport, to: &mut String) {
         }
     }
     for gap in &report.gaps {
-        let at = |at: &Option<prost_types::Timestamp>| at.as_ref().map(instant).unwrap_or_default();
+        let at = |at: &Option<prost_types::Timestamp>| at.as_ref().map(second).unwrap_or_default();
         let lost = gap.lost.map_or("nobody can say how many".to_owned(), grouped);
         line(to, format_args!("not counted from {} to {}: {lost}", at(&gap.from), at(&gap.until)));
     }

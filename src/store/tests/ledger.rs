@@ -354,8 +354,9 @@ async fn nonsense_in_the_redis_counts_nothing_and_is_told() {
     redis.run(&["HSET", &key("gaps"), "a", "nonsense"]);
     redis.run(&["ZADD", &key("seen:hash"), "1", "ada"]);
     redis.run(&["HSET", &key("whence:hash"), "ada", "nonsense"]);
-    let evidence = seen(&*store, at(DAY), at(DAY)).await;
-    let gap = Gap { from: at(DAY), until: at(DAY + 86_400) - time::Duration::MILLISECOND, lost: None };
-    assert_eq!(evidence, Evidence { gaps: vec![gap], ..Evidence::default() });
+    let evidence = seen(&*store, at(DAY), at(DAY + 10)).await;
+    let gap = |until| Gap { from: at(DAY), until, lost: None };
+    let whole_day = gap(at(DAY + 86_400) - time::Duration::MILLISECOND);
+    assert_eq!(evidence, Evidence { gaps: vec![gap(at(DAY + 10)), whole_day], ..Evidence::default() });
     assert_eq!(store.stragglers("acme/feedback", at(0), 9).await, Ok(vec![]));
 }
