@@ -6,6 +6,8 @@ use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::answer::{Answer, Exit};
 use super::args;
@@ -153,7 +155,9 @@ fn told(finding: &Finding) -> String {
 
 fn summary(writer: &str, chain: &Seen, keys: bool) -> String {
     let Seen { first, last, times, signatures, lost, torn_bytes, .. } = chain;
-    let mut text = format!("chain {writer}: lines {first} to {}, {} to {}\n", last.seq, times.0, times.1);
+    let second = |at: UtcDateTime| at.truncate_to_second().format(&Rfc3339).unwrap_or_default();
+    let (begun, ended) = (second(times.0), second(times.1));
+    let mut text = format!("chain {writer}: lines {first} to {}, {begun} to {ended}\n", last.seq);
     text.push_str(&format!("  head: {}:{}\n", last.seq, last.hash));
     // Before the first signature, the key is only what somebody wrote into the log.
     if let Some(key) = chain.key.filter(|_| !signatures.is_empty()) {
