@@ -32,7 +32,7 @@ pub struct Books {
 }
 
 impl Books {
-    /// Counts the credential that was judged, and the one that was made. What could not be judged is not counted.
+    /// Counts the credential that was judged, and the one that was made.
     fn count(&self, application: &str, account: &Account<'_>, ending: Ending, now: UtcDateTime) {
         let (caller, client) = (account.caller.name.as_str(), account.client.as_str());
         if let Some(presented) = &account.presented

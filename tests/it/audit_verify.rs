@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cli::process::{Ended, Server, alone, command, ended};
+use crate::cli::process::{Ended, Server, alone, command, configure, ended};
 
 /// The example of RFC 8410, section 10.3, and its public half.
 const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\n\
@@ -15,14 +15,6 @@ const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\n\
     MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
 
 const CONFIGURATION: &str = "
-[applications.demo]
-profile = \"featurebase\"
-[applications.demo.keys.jwt]
-purpose = \"jwt\"
-secret = { env = \"COUNTERSIGN_DEMO_JWT_SECRET\" }
-[applications.demo.keys.iv]
-purpose = \"legacy\"
-secret = { env = \"COUNTERSIGN_DEMO_IV_SECRET\" }
 [store]
 kind = \"embedded\"
 path = \"FOLDER/state.redb\"
@@ -46,10 +38,9 @@ struct Log {
 impl Log {
     fn written() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("countersign.toml");
         fs::write(folder.path().join("key.pem"), PRIVATE).unwrap();
         fs::write(folder.path().join("public.pem"), PUBLIC).unwrap();
-        fs::write(&path, CONFIGURATION.replace("FOLDER", folder.path().to_str().unwrap())).unwrap();
+        let path = configure(folder.path(), CONFIGURATION);
         for _ in 0..2 {
             let server = Server::start(&["--dev", "--config", path.to_str().unwrap()]);
             for user in 0..5 {

@@ -20,7 +20,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use crate::cli::process::{Ended, alone, command};
+use crate::cli::process::{Ended, alone, command, configure};
 use crate::harness::*;
 use crate::policies;
 use crate::revoking::{revoke, user_id};
@@ -391,14 +391,6 @@ async fn servers_write_into_one_stream_and_refuse_while_it_is_away() {
 }
 
 const CONFIGURATION: &str = "
-[applications.demo]
-profile = \"featurebase\"
-[applications.demo.keys.jwt]
-purpose = \"jwt\"
-secret = { env = \"COUNTERSIGN_DEMO_JWT_SECRET\" }
-[applications.demo.keys.iv]
-purpose = \"legacy\"
-secret = { env = \"COUNTERSIGN_DEMO_IV_SECRET\" }
 [audit]
 required = true
 checkpoint_records = 20
@@ -418,9 +410,7 @@ impl Process {
     /// Starts it on the folder; `limit`: 512-byte blocks that a file may have.
     #[expect(clippy::zombie_processes, reason = "it is killed and waited for when dropped")]
     fn start(folder: &TempDir, more: &str, limit: Option<u32>) -> Self {
-        let path = folder.path().join("countersign.toml");
-        let text = format!("{}{more}", CONFIGURATION.replace("FOLDER", folder.path().to_str().unwrap()));
-        fs::write(&path, text).unwrap();
+        let path = configure(folder.path(), &format!("{CONFIGURATION}{more}"));
         let limit = limit.map_or_else(String::new, |blocks| format!("trap '' XFSZ; ulimit -f {blocks}; "));
         let serve = command();
         let mut shell = std::process::Command::new("sh");

@@ -17,14 +17,6 @@ insecure = true
 [store]
 kind = "embedded"
 path = "FOLDER/countersign.redb"
-[applications.demo]
-profile = "featurebase"
-[applications.demo.keys.jwt]
-purpose = "jwt"
-secret = { env = "COUNTERSIGN_DEMO_JWT_SECRET" }
-[applications.demo.keys.iv]
-purpose = "legacy"
-secret = { env = "COUNTERSIGN_DEMO_IV_SECRET" }
 "#;
 
 /// A process with its store in a file.
@@ -35,8 +27,7 @@ struct House {
 impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let configuration = CONFIGURATION.replace("FOLDER", folder.path().to_str().unwrap());
-        std::fs::write(folder.path().join("countersign.toml"), configuration).unwrap();
+        process::configure(folder.path(), CONFIGURATION);
         Self { folder }
     }
 

@@ -12,7 +12,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use crate::cli::process::{IV_SECRET, Server, alone};
+use crate::cli::process::{IV_SECRET, Server, alone, configure};
 use crate::harness::{sign_for, until_serving, user, user_hash, verify_hash, verify_jwt};
 use crate::revoking::user_id;
 
@@ -32,23 +32,16 @@ insecure = true
 [store]
 kind = "embedded"
 path = "FOLDER/state/countersign.redb"
-[applications.demo]
-profile = "featurebase"
-[applications.demo.keys.jwt]
-purpose = "jwt"
-secret = { env = "COUNTERSIGN_DEMO_JWT_SECRET" }
-[applications.demo.keys.iv]
-purpose = "legacy"
-secret = { env = "COUNTERSIGN_DEMO_IV_SECRET" }
 [applications.demo.tokens]
 one_time = true
 "#;
 
 fn configured(folder: &TempDir) -> String {
-    let path = folder.path().join("countersign.toml");
-    let configuration = CONFIGURATION.replace("FOLDER", folder.path().to_str().unwrap());
-    fs::write(&path, configuration).unwrap();
-    path.to_str().unwrap().to_owned()
+    written(folder, CONFIGURATION)
+}
+
+fn written(folder: &TempDir, said: &str) -> String {
+    configure(folder.path(), said).to_str().unwrap().to_owned()
 }
 
 async fn client(server: &Server) -> TokenAuthorityClient<Channel> {
@@ -139,7 +132,6 @@ async fn a_server_that_is_killed_a_hundred_times_loses_nothing_that_it_answered_
 
 /// The same with state in a Redis.
 fn configured_on(redis: &Redis, folder: &TempDir) -> String {
-    let path = configured(folder);
     for (name, content) in [("url", redis.url()), ("pseudonym", "p".repeat(32))] {
         fs::write(folder.path().join(name), content).unwrap();
     }
@@ -147,8 +139,7 @@ fn configured_on(redis: &Redis, folder: &TempDir) -> String {
     let store = format!("kind = \"redis\"\nurl = {{ file = \"{at}/url\" }}\nwait_replicas = 0\n");
     let file = CONFIGURATION.split("[store]\n").nth(1).unwrap().split("[applications").next().unwrap();
     let server = format!("insecure = true\npseudonym_secret = {{ file = \"{at}/pseudonym\" }}\n");
-    fs::write(&path, CONFIGURATION.replace(file, &store).replace("insecure = true\n", &server)).unwrap();
-    path
+    written(folder, &CONFIGURATION.replace(file, &store).replace("insecure = true\n", &server))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The binary as processes: a server, and commands against it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -9,6 +10,25 @@ const BINARY: &str = env!("CARGO_BIN_EXE_countersign");
 const JWT_SECRET: &str = "jwt-secret-of-thirty-two-bytes-or-more";
 /// The hashes in the tests are made with it.
 pub const IV_SECRET: &str = "iv_your-secret-key-of-thirty-two-bytes";
+
+/// The application of `serve --dev`, for configurations that say more.
+const DEMO: &str = r#"
+[applications.demo]
+profile = "featurebase"
+[applications.demo.keys.jwt]
+purpose = "jwt"
+secret = { env = "COUNTERSIGN_DEMO_JWT_SECRET" }
+[applications.demo.keys.iv]
+purpose = "legacy"
+secret = { env = "COUNTERSIGN_DEMO_IV_SECRET" }
+"#;
+
+/// Writes a configuration into the folder: what is said, with the folder in place of `FOLDER`, and the application `demo`.
+pub fn configure(folder: &Path, said: &str) -> PathBuf {
+    let path = folder.join("countersign.toml");
+    std::fs::write(&path, said.replace("FOLDER", folder.to_str().unwrap()) + DEMO).unwrap();
+    path
+}
 
 /// A server, which ends with the test.
 pub struct Server {
